@@ -1,0 +1,1 @@
+"""Other people's programs, and other processes, behind small seams."""

@@ -1,0 +1,143 @@
+"""Every file name of a study, in one table of patterns.
+
+``{participant}`` and ``{session}`` carry their BIDS prefixes. A pattern that
+starts with ``{scan}/`` lives in the scan's folder; ``{key}`` is
+``sub-001_ses-01``, or ``sub-001`` where a data set has no sessions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from relevox.errors import StudyError
+from relevox.records import ScanId
+
+PATTERNS: dict[str, str] = {
+    # the study
+    "description": "dataset_description.json",
+    "settings": "study.toml",
+    "lock": ".relevox.lock",
+    "provenance": "provenance/{stage}/{unit}.json",
+    "cohort": "cohort.tsv",
+    "flow": "flow.tsv",
+    "folds": "folds.tsv",
+    "volumes": "volumes.tsv",
+    "quality": "quality.tsv",
+    # one preprocessed scan
+    "t1w": "{scan}/anat/{key}_space-{space}_desc-preproc_T1w.nii.gz",
+    "flair": "{scan}/anat/{key}_space-{space}_desc-preproc_FLAIR.nii.gz",
+    "brain_mask": "{scan}/anat/{key}_space-{space}_desc-brain_mask.nii.gz",
+    "lesion_mask": "{scan}/anat/{key}_space-{space}_label-lesion_mask.nii.gz",
+    "jacobian": "{scan}/anat/{key}_space-{space}_desc-jacobian_map.nii.gz",
+    "regions": "{scan}/anat/{key}_space-{space}_desc-regions_dseg.nii.gz",
+    "flair_to_t1w": "{scan}/anat/{key}_from-FLAIR_to-T1w_mode-image_xfm.mat",
+    "t1w_to_template": "{scan}/anat/{key}_from-T1w_to-{space}_mode-image_desc-affine_xfm.mat",
+    "t1w_to_template_warp": "{scan}/anat/{key}_from-T1w_to-{space}_mode-image_desc-warp_xfm.nii.gz",
+    "measures": "{scan}/anat/{key}_desc-measures.json",
+    "overlay": "{scan}/figures/{key}_desc-{desc}_overlay.png",
+    # models
+    "inputs": "models/inputs.npy",
+    "inputs_index": "models/inputs.tsv",
+    "model_weights": "models/fold-{fold}/weights.safetensors",
+    "model": "models/fold-{fold}/model.json",
+    "history": "models/fold-{fold}/history.tsv",
+    "baselines": "models/fold-{fold}/baselines.json",
+    # predictions
+    "predictions": "predictions/{cohort}_predictions.tsv",
+    "scores": "scores.tsv",
+    # attention maps
+    "relevance": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.nii.gz",
+    "relevance_card": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.json",
+    "occlusion": "attribution/{scan}/{key}_desc-occlusion_regions.tsv",
+    # group analysis
+    "group_map": "analysis/group-{group}_desc-{desc}_{statistic}.nii.gz",
+    "analysis_regions": "analysis/regions.tsv",
+    "analysis_occlusion": "analysis/occlusion.tsv",
+    "analysis_groups": "analysis/groups.tsv",
+    "input_leak": "analysis/input_leak.tsv",
+    # report
+    "report": "report/report.html",
+}
+
+
+def path(root: str | Path, kind: str, scan: ScanId | None = None, **entities: object) -> Path:
+    """Return the path of one file of the study.
+
+    Parameters
+    ----------
+    root : path-like
+        The study folder.
+    kind : str
+        A key of ``PATTERNS``.
+    scan : ScanId, optional
+        For kinds that belong to a scan.
+    **entities
+        The pattern's other fields: ``space``, ``fold``, ``method``, ...
+
+    Examples
+    --------
+    >>> path("OUT", "t1w", ScanId("sub-001", "ses-01"), space="MNI").name
+    'sub-001_ses-01_space-MNI_desc-preproc_T1w.nii.gz'
+    """
+    values = dict(entities)
+    if scan is not None:
+        folder = f"{scan.participant}/{scan.session}" if scan.session else scan.participant
+        values |= {"scan": folder, "key": scan.key}
+    return Path(root) / PATTERNS[kind].format(**values)
+
+
+def existing(root: str | Path, kind: str, scan: ScanId | None = None, **entities: object) -> Path:
+    """Return the path of a file that an earlier stage has written.
+
+    Raises
+    ------
+    StudyError
+        When it is not there.
+    """
+    found = path(root, kind, scan, **entities)
+    if not found.exists():
+        raise StudyError(
+            "expected this file of an earlier stage, but it is not there",
+            code="study-incomplete",
+            file=found.relative_to(root),
+            remedy="run the earlier stages on this study folder first",
+        )
+    return found
+
+
+def find(root: str | Path, kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield every file of a kind, sorted, with the entities its name carries."""
+    root = Path(root)
+    wildcard = re.sub(r"\{\w+\}", "*", PATTERNS[kind].replace("{scan}/", "**/"))
+    for candidate in sorted(root.glob(wildcard)):
+        entities = parse(candidate.relative_to(root), kind)
+        if entities is not None:
+            yield candidate, entities
+
+
+def parse(relative: str | Path, kind: str) -> dict[str, str] | None:
+    """Read the entities out of a path, or return None when it is of another kind.
+
+    Examples
+    --------
+    >>> parse("models/fold-3/history.tsv", "history")
+    {'fold': '3'}
+    """
+    seen: set[str] = set()
+
+    def group(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        inside = {
+            "scan": r"sub-[A-Za-z0-9]+(?:/ses-[A-Za-z0-9]+)?",
+            "key": r"sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?",
+        }
+        return f"(?P<{name}>{inside.get(name, r'[^/]+?')})"
+
+    escaped = re.sub(r"\\\{(\w+)\\\}", r"{\1}", re.escape(PATTERNS[kind]))
+    match = re.fullmatch(re.sub(r"\{(\w+)\}", group, escaped), Path(relative).as_posix())
+    return None if match is None else match.groupdict()
