@@ -67,9 +67,7 @@ def read_labels(path: str | Path) -> Volume:
     volume = read(path)
     labels = np.rint(volume.data)
     if np.abs(volume.data - labels).max(initial=0) > 1e-3:
-        raise _error(
-            "image-not-labels", path, "expected whole numbers as labels", "threshold or round the image"
-        )
+        raise _error("image-not-labels", path, "expected whole numbers as labels", "threshold or round the image")
     return Volume(labels.astype(np.int32), volume.affine)
 
 
@@ -108,13 +106,9 @@ def _load(path: Path) -> nib.Nifti1Image:
     try:
         mode = path.stat().st_mode
     except OSError:
-        raise _error(
-            "image-missing", path, "expected an image, but no file is there", "check the path"
-        ) from None
+        raise _error("image-missing", path, "expected an image, but no file is there", "check the path") from None
     if not stat.S_ISREG(mode):
-        raise _error(
-            "image-unreadable", path, "expected a regular file", "give the image itself, not a folder or pipe"
-        )
+        raise _error("image-unreadable", path, "expected a regular file", "give the image itself, not a folder or pipe")
     if path.stat().st_size == 0:
         raise _error("image-unreadable", path, "expected an image, but the file is empty", "copy it again")
     _check_stream(path)
@@ -128,15 +122,11 @@ def _load(path: Path) -> nib.Nifti1Image:
             "image-unreadable", path, f"expected NIfTI, but got: {error}", "convert the scan again from DICOM"
         ) from None
     if not isinstance(image, nib.Nifti1Image):  # Nifti2Image is one
-        raise _error(
-            "image-unreadable", path, f"expected NIfTI, but got {type(image).__name__}", "convert it to NIfTI"
-        )
+        raise _error("image-unreadable", path, f"expected NIfTI, but got {type(image).__name__}", "convert it to NIfTI")
     if len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) != 3 or min(shape, default=0) < 2:
-        raise _error(
-            "image-shape", path, f"expected three dimensions, but got {image.shape}", "give one 3-D volume"
-        )
+        raise _error("image-shape", path, f"expected three dimensions, but got {image.shape}", "give one 3-D volume")
     if np.prod(shape, dtype=np.float64) * 4 > MAX_BYTES:
         raise _error(
             "image-too-large",
@@ -146,9 +136,7 @@ def _load(path: Path) -> nib.Nifti1Image:
         )
     dtype = header.get_data_dtype()
     if dtype.fields is not None or np.issubdtype(dtype, np.complexfloating):
-        raise _error(
-            "image-not-real", path, f"expected real numbers, but got {dtype}", "give the magnitude image"
-        )
+        raise _error("image-not-real", path, f"expected real numbers, but got {dtype}", "give the magnitude image")
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise _error("image-affine", path, "expected an affine that can be inverted", "set sform or qform")
@@ -176,9 +164,7 @@ def _check_stream(path: Path) -> None:
         compressed = raw.read(2) == b"\x1f\x8b"
     if compressed != (path.suffix == ".gz"):
         state = "compressed" if compressed else "not compressed"
-        raise _error(
-            "image-name", path, f"the file is {state}, but its name says otherwise", "rename the file"
-        )
+        raise _error("image-name", path, f"the file is {state}, but its name says otherwise", "rename the file")
     if not compressed:
         return
     try:
@@ -189,9 +175,7 @@ def _check_stream(path: Path) -> None:
                 if read > 2 * MAX_BYTES:
                     raise _error("image-too-large", path, "decompresses to more than 8 GiB", "check the file")
     except (OSError, EOFError, zlib.error) as error:
-        raise _error(
-            "image-damaged", path, f"the gzip stream is damaged: {error}", "copy the file again"
-        ) from None
+        raise _error("image-damaged", path, f"the gzip stream is damaged: {error}", "copy the file again") from None
 
 
 def _decoded(image: nib.Nifti1Image, path: str | Path) -> np.ndarray:
@@ -200,9 +184,7 @@ def _decoded(image: nib.Nifti1Image, path: str | Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             data = image.get_fdata(dtype=np.float32)
     except Exception as error:
-        raise _error(
-            "image-unreadable", path, f"voxels cannot be read: {error}", "copy the file again"
-        ) from None
+        raise _error("image-unreadable", path, f"voxels cannot be read: {error}", "copy the file again") from None
     return data[..., 0] if data.ndim == 4 else data
 
 

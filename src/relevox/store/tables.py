@@ -109,9 +109,7 @@ def read(path: str | Path, required: Sequence[str] = ()) -> list[dict[str, str]]
     return rows
 
 
-def write(
-    path: str | Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None
-) -> Path:
+def write(path: str | Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None) -> Path:
     """Write a tab-separated table, whole or not at all.
 
     Parameters
@@ -129,9 +127,7 @@ def write(
     return write_text(path, "\n".join(lines) + "\n")
 
 
-def number(
-    row: Mapping[str, str], column: str, file: str | Path = "", row_number: int | None = None
-) -> float:
+def number(row: Mapping[str, str], column: str, file: str | Path = "", row_number: int | None = None) -> float:
     """Read one value as a number; ``n/a`` and blank are NaN.
 
     Raises
@@ -169,9 +165,7 @@ def read_json(path: str | Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise TableError(f"expected JSON, but got: {error}", code="json-unreadable", file=path) from None
     if not isinstance(value, dict):
-        raise TableError(
-            f"expected a JSON object, but got {type(value).__name__}", code="json-unreadable", file=path
-        )
+        raise TableError(f"expected a JSON object, but got {type(value).__name__}", code="json-unreadable", file=path)
     return value
 
 

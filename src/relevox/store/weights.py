@@ -61,9 +61,7 @@ def load(path: str | Path, sha256_expected: str | None = None) -> dict[str, torc
     try:
         state = safetensors.torch.load(content)
     except Exception as error:
-        raise ModelError(
-            f"expected safetensors, but got: {error}", code="model-unreadable", file=path.name
-        ) from None
+        raise ModelError(f"expected safetensors, but got: {error}", code="model-unreadable", file=path.name) from None
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelError("expected finite weights", code="model-not-finite", file=path.name, row=name)
@@ -82,9 +80,7 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], file: 
         module.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ModelError(
-            f"the weights do not fit the network: {reason}", code="model-shape", file=file
-        ) from None
+        raise ModelError(f"the weights do not fit the network: {reason}", code="model-shape", file=file) from None
     return module.eval()
 
 

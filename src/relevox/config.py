@@ -1,0 +1,348 @@
+"""Every setting, frozen, with its default from the specification.
+
+One ``study.toml`` holds them; ``paper`` and ``demo`` are presets of the same
+code. An unknown key is refused and the nearest known one is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from relevox.errors import SettingsError
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+PAPER_CROP_MM = (144, 184, 152)
+"""Size of the input in millimetres (paper 2.2)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CohortSettings(_Section):
+    """Who is in the study and what is predicted (SPEC 1)."""
+
+    score: str = "EDSS"
+    """Column that holds the clinical score."""
+    threshold: float = 3.0
+    """Scores that reach it are class 1."""
+    direction: Literal["at_least", "at_most"] = "at_least"
+    """Which side of the threshold is class 1."""
+    window_days: Annotated[int, Field(ge=0)] = 183
+    """A score may be dated this many days from the scan."""
+    window_direction: Literal["after", "before", "both"] = "after"
+    """On which side of the scan the score may lie; the same day always counts."""
+
+    @property
+    def valid_scores(self) -> tuple[float, ...]:
+        """Values the score can take; empty when the score is not one we know."""
+        if self.score.upper() == "EDSS":
+            return (0.0, *(step / 2 for step in range(2, 21)))  # 0.5 does not exist
+        if self.score.upper() == "PDDS":
+            return tuple(float(step) for step in range(9))
+        return ()
+
+    def label(self, score: float) -> int:
+        """Class of a score."""
+        if self.direction == "at_least":
+            return int(score >= self.threshold)
+        return int(score <= self.threshold)
+
+
+class PreprocessingSettings(_Section):
+    """From scan to input (SPEC 2)."""
+
+    space: Literal["MNI152NLin2009aSym"] = "MNI152NLin2009aSym"
+    """Template: the ICBM152 2009a symmetric T1 inside nilearn."""
+    voxel_size_mm: Literal[1, 2, 4, 8] = 1
+    """Edge of a voxel of the network's input; coarser grids are block means of the 1 mm grid."""
+    normalisation: Literal["median", "percentile", "minmax"] = "median"
+    """``minmax`` is the paper's; ``median`` (clip at 0, divide by the brain's median) and
+    ``percentile`` (clip to 0.5-99.5 %) do not let one hot voxel or the lesion load set the scale."""
+    max_crop_loss: Share = 0.005
+    """A scan that loses a larger share of its brain to the crop fails."""
+    registration_starts: PositiveInt = 2
+    """Affine registrations from which the best is kept."""
+    use_derivatives: bool = True
+    """Take masks, parcellations and preprocessed images from BIDS derivatives where they exist."""
+    periventricular_mm: PositiveFloat = 10.0
+    """White matter this near to the lateral ventricles is periventricular."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the input along x, y, z: (144, 184, 152) at 1 mm."""
+        return tuple(-(-size // self.voxel_size_mm) for size in PAPER_CROP_MM)
+
+
+class NetworkSettings(_Section):
+    """The 3D ResNet (paper Fig. 2)."""
+
+    widths: tuple[PositiveInt, ...] = (16, 32, 64, 128)
+    """Kernels of the residual blocks."""
+    head_widths: tuple[PositiveInt, PositiveInt] = (128, 64)
+    """Kernels of the 1x1x1 convolutions between the global max-pool and the logits."""
+    negative_slope: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Of the LeakyReLU."""
+
+
+class TrainingSettings(_Section):
+    """How a fold is trained (SPEC 3)."""
+
+    n_folds: Annotated[int, Field(ge=3)] = 7
+    """Test fold i, validation fold i + 1, the others train: at least three."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled, on weights of convolutions only (``adamw``)."""
+    schedule: Literal["plateau", "one_cycle"] = "plateau"
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: PositiveInt = 10
+    one_cycle_warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the steps in which the one-cycle schedule rises."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 20
+    """Epochs without a better validation loss; 0 trains to the end."""
+    restore_best: bool = True
+    """Keep the weights of the best validation loss; False keeps the last."""
+    max_epochs: PositiveInt = 200
+    batch_size: PositiveInt = 2
+    mirror_positives: Share = 1.0
+    """Share of class-1 training scans that are added left-right mirrored."""
+    mirror_negatives: Share = 0.75
+    """The same for class 0: a fixed random choice."""
+    noise_sigma: Annotated[float, Field(ge=0)] = 0.02
+    """Of the Gaussian noise inside the brain, redrawn every epoch."""
+    class_weights: Literal["inverse_frequency", "none"] = "inverse_frequency"
+    """Counted after augmentation."""
+    reestimate_batch_norm: bool = False
+    """Measure BatchNorm statistics again over the training scans after training."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` uses bfloat16 where the processor computes it natively."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ..."""
+
+
+class EvaluationSettings(_Section):
+    """Scores and their intervals (SPEC 7)."""
+
+    n_bootstrap: PositiveInt = 2000
+    """Patient-cluster bootstrap samples."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class AttributionSettings(_Section):
+    """How scans are explained (SPEC 6)."""
+
+    methods: tuple[Literal["lrp", "integrated_gradients"], ...] = ("lrp", "integrated_gradients")
+    """Voxel-wise maps; region occlusion is always made beside them."""
+    target: Literal["predicted", "positive", "negative", "true"] = "predicted"
+    """Explained class."""
+    lrp_start: Literal["probability", "logit", "one"] = "probability"
+    integrated_gradients_steps: PositiveInt = 16
+
+
+class AnalysisSettings(_Section):
+    """Group analysis of the maps (SPEC 6.1-6.3)."""
+
+    percentile: Annotated[float, Field(ge=0, lt=100)] = 95.0
+    """Threshold over the positive relevance in the brain."""
+    percentile_sweep: tuple[Annotated[float, Field(ge=0, lt=100)], ...] = (90.0, 95.0, 97.5, 99.0)
+    normalise: bool = True
+    """Scale every map to sum 1 before averages and regressions."""
+
+
+class Settings(_Section):
+    """A whole study."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Everything random starts from it."""
+    cohort: CohortSettings = CohortSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    attribution: AttributionSettings = AttributionSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+
+
+class PhantomSettings(_Section):
+    """A simulated cohort (PHANTOM: patients with known causes)."""
+
+    n_patients: PositiveInt = 12
+    n_repeated: Annotated[int, Field(ge=0)] = 2
+    """Patients who are scanned a second time."""
+    voxel_size_mm: Literal[1, 2, 4, 8] = 8
+    """Grid of the template-space images."""
+    label: Literal["location", "load"] = "location"
+    """Cause of disability: where lesions lie (periventricular minus other load) or how large they are."""
+    effect: PositiveFloat = 1.0
+    """Spread of the causes between patients; 1 is that of the paper's cohort."""
+    label_noise: Annotated[float, Field(ge=0)] = 0.5
+    """Standard deviation of what the causes do not explain, in units of the latent score's spread."""
+    prevalence: Annotated[float, Field(gt=0, lt=1)] = 0.437
+    """Share of class 1 (Table 2: 167 of 382 scans)."""
+    confounding: Share = 1.0
+    """How far scanner frequencies differ between the classes; 1 is Table 2, 0 none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PhantomSettings:
+        if self.n_repeated > self.n_patients:
+            raise ValueError("n_repeated cannot exceed n_patients")
+        return self
+
+
+_SIMULATED_RECIPE = TrainingSettings(
+    optimiser="adamw",
+    learning_rate=1e-3,
+    weight_decay=1e-4,
+    batch_size=8,
+    schedule="one_cycle",
+    max_epochs=12,
+    early_stopping_patience=0,
+    restore_best=False,
+)
+"""What learns on simulated cohorts, where constant small rates do not."""
+
+PRESETS: dict[str, Settings] = {
+    "default": Settings(),
+    "paper": Settings(preprocessing=PreprocessingSettings(normalisation="minmax")),
+    "demo": Settings(
+        preprocessing=PreprocessingSettings(voxel_size_mm=4),
+        network=NetworkSettings(widths=(8, 16, 32, 64), head_widths=(64, 32)),
+        training=_SIMULATED_RECIPE,
+    ),
+    "tiny": Settings(
+        preprocessing=PreprocessingSettings(voxel_size_mm=8),
+        network=NetworkSettings(widths=(4, 8, 8, 8), head_widths=(8, 8)),
+        training=_SIMULATED_RECIPE.model_copy(update={"n_folds": 3, "max_epochs": 2, "batch_size": 4}),
+        evaluation=EvaluationSettings(n_bootstrap=200),
+        attribution=AttributionSettings(integrated_gradients_steps=4),
+    ),
+}
+"""Named studies. ``tiny`` goes with the simulated cohort of that name: tests in seconds."""
+
+PHANTOM_PRESETS: dict[str, PhantomSettings] = {
+    "tiny": PhantomSettings(),
+    "demo": PhantomSettings(n_patients=240, n_repeated=30, voxel_size_mm=4),
+}
+"""Named simulated cohorts."""
+
+
+def preset(name: str) -> Settings:
+    """Return a preset by name.
+
+    Raises
+    ------
+    SettingsError
+        For a name that is not known.
+    """
+    if name not in PRESETS:
+        raise SettingsError(
+            f"unknown preset {name!r}; expected one of {', '.join(PRESETS)}",
+            code="preset-unknown",
+            remedy=_nearest(name, PRESETS),
+        )
+    return PRESETS[name]
+
+
+def phantom_preset(name: str) -> PhantomSettings:
+    """Return the settings of a simulated cohort by name.
+
+    Raises
+    ------
+    SettingsError
+        For a name that is not known.
+    """
+    if name not in PHANTOM_PRESETS:
+        raise SettingsError(
+            f"unknown simulated cohort {name!r}; expected one of {', '.join(PHANTOM_PRESETS)}",
+            code="preset-unknown",
+            remedy=_nearest(name, PHANTOM_PRESETS),
+        )
+    return PHANTOM_PRESETS[name]
+
+
+def from_toml(text: str, base: Settings | None = None, file: str | Path | None = None) -> Settings:
+    """Read settings from TOML, on top of a base.
+
+    Parameters
+    ----------
+    text : str
+        TOML; keys that are absent keep the base's value.
+    base : Settings, optional
+        Default: ``PRESETS["default"]``.
+    file : path-like, optional
+        Named in errors.
+
+    Raises
+    ------
+    SettingsError
+        For TOML that cannot be read, unknown keys and impossible values.
+    """
+    if len(text) > 1_000_000:
+        raise SettingsError("settings larger than 1 MB", code="settings-unreadable", file=file)
+    try:
+        given = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"not valid TOML: {error}", code="settings-unreadable", file=file) from None
+    merged = (base or PRESETS["default"]).model_dump()
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merged[key] | value
+        else:
+            merged[key] = value
+    return _validated(merged, file)
+
+
+def to_toml(settings: Settings) -> str:
+    """Write settings as TOML; :func:`from_toml` reads them back equal."""
+    lines, sections = [], []
+    for key, value in settings.model_dump().items():
+        if isinstance(value, dict):
+            sections += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in value.items())]
+        else:
+            lines.append(f"{key} = {_toml(value)}")
+    return "\n".join(lines + sections) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)
+
+
+def _validated(values: dict, file: str | Path | None) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        name = ".".join(place)
+        if first["type"] == "extra_forbidden":
+            section = values if len(place) == 1 else PRESETS["default"].model_dump()[place[0]]
+            known = section if len(place) > 1 else Settings.model_fields
+            raise SettingsError(
+                f"unknown setting {name!r}",
+                code="setting-unknown",
+                file=file,
+                remedy=_nearest(place[-1], known),
+            ) from None
+        raise SettingsError(
+            f"{name}: {first['msg']}, but got {first['input']!r}", code="setting-invalid", file=file, row=name
+        ) from None
+
+
+def _nearest(name: str, known) -> str:
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(sorted(known))}"
