@@ -50,7 +50,9 @@ def _maps() -> tuple[np.ndarray, ...]:
     """Return t1, grey, white, csf, brain mask and atlas on the whole 1 mm grid."""
     t1, grey, white = (_nilearn(name) for name in ("t1", "gm", "wm"))
     brain_mask = ndimage.binary_fill_holes(t1 > _BRAIN_THRESHOLD)
-    fractions = template_fractions(t1, grey, white, brain_mask)
+    inside = ndimage.find_objects(brain_mask.view(np.int8))[0]
+    fractions = np.zeros((3, *t1.shape), dtype=np.float32)
+    fractions[:, *inside] = template_fractions(*(image[inside] for image in (t1, grey, white, brain_mask)))
     return t1, *fractions, brain_mask, _atlas()
 
 
@@ -65,7 +67,7 @@ def full(periventricular_mm: float = 10.0) -> Template:
     """
     t1, grey, white, csf, brain_mask, atlas = _maps()
     # Distances need computing around the brain only.
-    inside = ndimage.find_objects(brain_mask.astype(np.int8))[0]
+    inside = ndimage.find_objects(brain_mask.view(np.int8))[0]
     regions = np.zeros(t1.shape, dtype=np.int32)
     regions[inside] = template_regions(
         *(image[inside] for image in (atlas, grey, white, csf, brain_mask)), 1.0, periventricular_mm
