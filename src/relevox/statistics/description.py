@@ -1,0 +1,238 @@
+"""Cohort tables: how two groups of patients or scans differ (SPEC 8; paper 2.8, Tables 1-3).
+
+Counts are compared by Pearson's chi-square (Yates' correction for 2x2), or by
+Fisher's exact or a Monte-Carlo test where the chi-square approximation cannot
+be trusted; measures by Welch's t, or by a linear mixed model where patients
+were scanned more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from relevox.statistics.mixed import random_intercept
+
+N_MONTE_CARLO = 20_000
+"""Random tables of a Monte-Carlo test; its smallest p-value is 1 / (N_MONTE_CARLO + 1)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test between two groups; NaN where there was nothing to test."""
+
+    test: str
+    """Name of the test that was made."""
+    statistic: float
+    """Chi-square, odds ratio (Fisher), t (Welch) or z (mixed model); group 0 minus group 1."""
+    p: float
+    """Two-sided p-value."""
+    effect: float
+    """Size of the difference, in units of ``effect_name``."""
+    effect_name: str
+    """``Cramer's V`` (0 to 1) or ``SMD``: difference of means over the pooled SD."""
+
+
+@dataclass(frozen=True)
+class DescribedRow:
+    """One line of a cohort table."""
+
+    name: str
+    """Variable, or one of its levels, with its unit."""
+    cells: tuple[str, str, str]
+    """Group 0, group 1, both together."""
+    comparison: Comparison | None
+    """None for a level below its variable, and for rows that are not to be tested."""
+    n: int
+    """Patients or scans with a value."""
+    missing: int
+    """Patients or scans without one."""
+
+
+NOT_TESTED = Comparison("not testable", np.nan, np.nan, np.nan, "")
+
+
+def compare_counts(table: np.ndarray, seed: int = 0) -> Comparison:
+    """Test whether groups differ in how often each level occurs.
+
+    Parameters
+    ----------
+    table : array_like of int, ``(levels, groups)``
+        Counts. Levels and groups that never occur are left out.
+    seed : int
+        Of the Monte-Carlo test.
+
+    Returns
+    -------
+    Comparison
+        Pearson's chi-square; for 2x2 with Yates' correction. Where Cochran's
+        condition fails (an expected count below 1, or more than a fifth of them
+        below 5): Fisher's exact test for 2x2, else the chi-square statistic
+        with a p-value from random tables of the same margins.
+
+    Notes
+    -----
+    A 2x2 table with any expected count below 5 always fails Cochran's condition.
+    In a larger table one small cell does not: the scanner models of the paper's
+    Table 2 (one expected count of 4.4 in ten) keep the chi-square p-value.
+
+    Examples
+    --------
+    Sex in the paper's Table 2 (female, male; EDSS < 3, >= 3):
+
+    >>> result = compare_counts([[147, 60], [68, 44]])
+    >>> result.test, round(result.statistic, 4), round(result.p, 4)
+    ('chi-square, Yates', 3.056, 0.0804)
+    """
+    table = np.asarray(table, dtype=np.int64)
+    assert table.ndim == 2 and (table >= 0).all(), "expected a table of counts"
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    if min(table.shape) < 2:
+        return NOT_TESTED
+    rows, columns, n = table.sum(axis=1), table.sum(axis=0), table.sum()
+    expected = np.outer(rows, columns) / n
+    chi_square = _chi_square(table, expected)
+    effect = float(np.sqrt(chi_square / (n * (min(table.shape) - 1))))
+    small = expected.min() < 1 or (expected < 5).mean() > 0.2
+    if table.shape == (2, 2):
+        if small:
+            odds_ratio, p = stats.fisher_exact(table)
+            return Comparison("Fisher exact", float(odds_ratio), float(p), effect, "Cramer's V")
+        result = stats.chi2_contingency(table, correction=True)
+        return Comparison("chi-square, Yates", float(result.statistic), float(result.pvalue), effect, "Cramer's V")
+    if small:
+        random = stats.random_table(rows, columns).rvs(N_MONTE_CARLO, random_state=seed)
+        # Rounding must not make a table rarer than itself.
+        as_extreme = _chi_square(random, expected) >= chi_square * (1 - 1e-9)
+        p = (1 + as_extreme.sum()) / (1 + N_MONTE_CARLO)
+        return Comparison("chi-square, Monte-Carlo", chi_square, float(p), effect, "Cramer's V")
+    degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
+    return Comparison("chi-square", chi_square, float(stats.chi2.sf(chi_square, degrees)), effect, "Cramer's V")
+
+
+def _chi_square(table: np.ndarray, expected: np.ndarray) -> np.ndarray | float:
+    value = ((table - expected) ** 2 / expected).sum(axis=(-2, -1))
+    return float(value) if np.ndim(value) == 0 else value
+
+
+def compare_moments(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> Comparison:
+    """Compare two means by Welch's t-test, from moments alone.
+
+    Parameters
+    ----------
+    mean, sd : pair of float
+        Of group 0 and group 1; ``sd`` with ddof 1.
+    n : pair of int
+        Patients (or scans, when each patient has one).
+
+    Examples
+    --------
+    Disease duration in the paper's Table 2:
+
+    >>> result = compare_moments((7.6, 14.0), (6.6, 5.6), (215, 167))
+    >>> round(result.statistic, 3), bool(result.p < 1e-20)
+    (-10.243, True)
+    """
+    mean, sd, n = (np.asarray(values, dtype=float) for values in (mean, sd, n))
+    assert mean.shape == sd.shape == n.shape == (2,), "expected two groups"
+    variance = sd**2 / np.maximum(n, 1)
+    if (n < 2).any() or not np.isfinite(variance).all() or variance.sum() == 0:
+        return NOT_TESTED
+    t = float((mean[0] - mean[1]) / np.sqrt(variance.sum()))
+    degrees = variance.sum() ** 2 / (variance**2 / (n - 1)).sum()
+    pooled = np.sqrt(((n - 1) * sd**2).sum() / (n.sum() - 2))
+    effect = float((mean[0] - mean[1]) / pooled)
+    return Comparison("Welch t", t, float(2 * stats.t.sf(abs(t), degrees)), effect, "SMD")
+
+
+def compare_values(values: np.ndarray, groups: np.ndarray, patients: np.ndarray) -> Comparison:
+    """Compare a measure between group 0 and group 1.
+
+    Parameters
+    ----------
+    values : ndarray, ``(n,)``
+        One a scan; NaN = missing.
+    groups : ndarray of int, ``(n,)``
+        0 or 1.
+    patients : ndarray, ``(n,)``
+        Where every patient occurs once: Welch's t. Otherwise a linear mixed
+        model with a random intercept per patient, tested by Wald's z.
+    """
+    known = np.isfinite(values)
+    values, groups, patients = values[known], groups[known], patients[known]
+    parts = [values[groups == group] for group in (0, 1)]
+    n = [part.size for part in parts]
+    if min(n) < 2:
+        return NOT_TESTED
+    welch = compare_moments([p.mean() for p in parts], [p.std(ddof=1) for p in parts], n)
+    if np.unique(patients).size == patients.size or welch is NOT_TESTED:
+        return welch
+    design = np.column_stack([np.ones(values.size), groups])
+    fit = random_intercept(values, design, patients)
+    z = -float(fit.coefficients[1] / fit.standard_errors[1])
+    return Comparison("mixed model", z, float(2 * stats.norm.sf(abs(z))), welch.effect, "SMD")
+
+
+def describe_measure(
+    name: str, values: np.ndarray, groups: np.ndarray, patients: np.ndarray, decimals: int = 1, tested: bool = True
+) -> DescribedRow:
+    """Make the row of a measure: mean (SD) per group and the comparison.
+
+    Parameters
+    ----------
+    name : str
+        With its unit.
+    values, groups, patients : ndarray, ``(n,)``
+        As in :func:`compare_values`.
+    decimals : int
+        Of mean and SD.
+    tested : bool
+        False for the variable that defines the groups: it gets no p-value (SPEC 8).
+    """
+    values = np.asarray(values, dtype=float)
+    cells = tuple(_mean_sd(values[rows], decimals) for rows in (groups == 0, groups == 1, groups >= 0))
+    known = int(np.isfinite(values).sum())
+    comparison = compare_values(values, groups, patients) if tested else None
+    return DescribedRow(name, cells, comparison, known, values.size - known)
+
+
+def describe_counts(name: str, values: Sequence[str], groups: np.ndarray) -> tuple[DescribedRow, ...]:
+    """Make the rows of a categorical variable: the comparison, then count (%) per level.
+
+    Parameters
+    ----------
+    name : str
+        Of the variable.
+    values : sequence of str
+        One a patient or scan; empty = missing.
+    groups : ndarray of int, ``(n,)``
+        0 or 1.
+    """
+    values = np.asarray(values, dtype=str)
+    known = values != ""
+    levels = sorted(set(values[known]))
+    counts = np.array([[((values == level) & (groups == g)).sum() for g in (0, 1)] for level in levels])
+    comparison = compare_counts(counts) if levels else NOT_TESTED
+    n, missing = int(known.sum()), int((~known).sum())
+    rows = [DescribedRow(name, ("", "", ""), comparison, n, missing)]
+    for level, pair in zip(levels, counts, strict=True):
+        totals = (*counts.sum(axis=0), counts.sum())
+        cells = tuple(_share(int(k), int(total)) for k, total in zip((*pair, pair.sum()), totals, strict=True))
+        rows.append(DescribedRow(str(level), cells, None, int(pair.sum()), 0))
+    return tuple(rows)
+
+
+def _mean_sd(values: np.ndarray, decimals: int) -> str:
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return "no values"
+    if values.size == 1:
+        return f"{values[0]:.{decimals}f}"
+    return f"{values.mean():.{decimals}f} ({values.std(ddof=1):.{decimals}f})"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} ({100 * count / total:.0f} %)" if total else "0"
