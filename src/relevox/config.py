@@ -101,7 +101,7 @@ class TrainingSettings(_Section):
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 1e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled, on weights of convolutions only (``adamw``)."""
+    """Of the weights of convolutions only; decoupled with ``adamw``, a penalty with ``adam``."""
     schedule: Literal["plateau", "one_cycle"] = "plateau"
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     plateau_patience: PositiveInt = 10
@@ -184,6 +184,8 @@ class PhantomSettings(_Section):
     """Cause of disability: where lesions lie (periventricular minus other load) or how large they are."""
     effect: PositiveFloat = 1.0
     """Spread of the causes between patients; 1 is that of the paper's cohort."""
+    location_spread: PositiveFloat = 2.0
+    """Standard deviation, over patients, of the log odds that a lesion is periventricular."""
     label_noise: Annotated[float, Field(ge=0)] = 0.5
     """Standard deviation of what the causes do not explain, in units of the latent score's spread."""
     prevalence: Annotated[float, Field(gt=0, lt=1)] = 0.437
@@ -316,7 +318,9 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        plain = {'"': '\\"', "\\": "\\\\"}
+        # TOML knows no bare control characters
+        return '"' + "".join(plain.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in value) + '"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return repr(value)

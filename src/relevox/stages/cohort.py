@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from datetime import date
 from pathlib import Path
 
 from relevox.config import CohortSettings, Settings
-from relevox.errors import CohortError, Problems, RelevoxError, TableError
+from relevox.errors import CohortError, Problems, RelevoxError
 from relevox.records import Cohort, Observation, Scan
 from relevox.store import bids as bids_store
 from relevox.store import clinical, layout, tables
@@ -42,7 +40,7 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     matched, problems = [], []
     for scan in scans:
         try:
-            score = match(scan, known, settings.cohort)
+            score = clinical.match(scan, known, settings.cohort)
         except RelevoxError as error:
             problems.append(error)
             continue
@@ -72,59 +70,6 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
         "cohort: %d scans of %d patients, %d positive", len(cohort), len(set(cohort.patients)), int(cohort.labels.sum())
     )
     return cohort
-
-
-def match(scan: Scan, known: Clinical, settings: CohortSettings) -> Score | None:
-    """Return the score of a scan, or None when there is none within the window.
-
-    A score without a date belongs to the scan of its session, or, where the table has no sessions, to
-    every scan of the patient: such a table is taken as already matched.
-
-    Raises
-    ------
-    TableError
-        When two different scores stand on the matched day, or dates are needed and missing.
-    """
-    mine = [s for s in known.scores if s.participant == scan.id.participant]
-    undated = [s for s in mine if s.on is None and s.session in ("", scan.id.session)]
-    dated = [s for s in mine if s.on is not None]
-    on = known.circumstances[scan.id].on
-    if dated and on is not None:
-        by_day: dict[int, set[float]] = defaultdict(set)
-        for score in dated:
-            if (distance := _distance(on, score.on, settings)) is not None:
-                by_day[distance].add(score.value)
-        if by_day:
-            day = min(by_day)
-            if len(by_day[day]) > 1:
-                raise TableError(
-                    f"{scan.id}: two different scores, {sorted(by_day[day])}, on the matched day",
-                    code="score-ambiguous",
-                    remedy="keep the right one",
-                )
-            return next(s for s in dated if _distance(on, s.on, settings) == day)
-    elif dated and not undated:
-        of_session = [s for s in dated if s.session and s.session == scan.id.session]
-        raise TableError(
-            f"{scan.id}: its score has a date, but the scan has none",
-            code="scan-date-missing",
-            file=of_session[0].place if of_session else dated[0].place,
-            remedy="add acq_time to the sessions table, or remove the date column if scores are already matched",
-        )
-    values = {s.value for s in undated}
-    if len(values) > 1:
-        raise TableError(f"{scan.id}: several scores without a date: {sorted(values)}", code="score-ambiguous")
-    return undated[0] if undated else None
-
-
-def _distance(scan: date, score: date, settings: CohortSettings) -> int | None:
-    days = (score - scan).days
-    inside = {
-        "after": 0 <= days <= settings.window_days,
-        "before": 0 <= -days <= settings.window_days,
-        "both": abs(days) <= settings.window_days,
-    }[settings.window_direction]
-    return abs(days) if inside else None
 
 
 def _observation(scan: Scan, score: Score, known: Clinical, settings: CohortSettings) -> Observation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from scipy import ndimage
 from relevox.errors import EngineError
 from relevox.imaging import crop
 from relevox.imaging.regions import template_regions
+from relevox.imaging.template import Template
 from relevox.imaging.tissue import template_fractions
 from relevox.store import images
 
@@ -21,28 +21,6 @@ SPACE = "MNI152NLin2009aSym"
 
 _BRAIN_THRESHOLD = 0.2
 """Template intensities above this share of the maximum are brain, as in nilearn's own mask."""
-
-
-@dataclass(frozen=True)
-class Template:
-    """The average head that every scan is brought to; all arrays on one grid, read-only."""
-
-    t1: np.ndarray
-    """``(x, y, z)`` float32, brain only, scaled to a maximum of 1 at 1 mm."""
-    grey: np.ndarray
-    """``(x, y, z)`` float32 fraction of grey matter, sulcal fluid removed."""
-    white: np.ndarray
-    """``(x, y, z)`` float32 fraction of white matter."""
-    csf: np.ndarray
-    """``(x, y, z)`` float32 fraction of cerebrospinal fluid, ventricles included."""
-    brain_mask: np.ndarray
-    """``(x, y, z)`` bool."""
-    regions: np.ndarray
-    """``(x, y, z)`` int32 labels of ``imaging.regions.REGIONS``, > 0 exactly inside the brain mask."""
-    atlas: np.ndarray
-    """``(x, y, z)`` int32 Desikan-Killiany labels as they stand; 0 where the atlas has none."""
-    affine: np.ndarray
-    """``(4, 4)`` voxel to RAS+ millimetres."""
 
 
 @lru_cache(maxsize=1)

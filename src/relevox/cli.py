@@ -1,0 +1,344 @@
+"""The command line: one sub-command per stage. Parse, load settings, call ``run``.
+
+Heavy imports stay inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from relevox.errors import RelevoxError, SettingsError
+
+app = typer.Typer(
+    name="relevox",
+    help="From a BIDS folder of T1w + FLAIR scans and a clinical score to a trained, validated and explained "
+    "3D CNN, with one report. For research only: nothing here is a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Study = Annotated[Path, typer.Argument(metavar="OUT", help="The study folder.")]
+Bids = Annotated[Path, typer.Argument(metavar="BIDS", help="The BIDS data set; it is never written to.")]
+Workers = Annotated[int, typer.Option(min=0, help="Local processes; 0 = one per core, as far as memory allows.")]
+SettingsFile = Annotated[Optional[Path], typer.Option("--settings", help="A study.toml.")]  # noqa: UP045
+Preset = Annotated[Optional[str], typer.Option(help="default, paper, demo or tiny.")]  # noqa: UP045
+Participants = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--participant-label", help="Only these (with or without sub-); may be repeated."),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave scans out that cannot be used, and list them.")]
+IgnoreDerivatives = Annotated[
+    bool, typer.Option("--ignore-derivatives", help="Compute masks even where the data set has its own.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random starts from it.")]
+
+GB_PER_SCAN_WORKER = 3.0
+"""Memory that one preprocessing process may need."""
+
+
+def main() -> None:
+    """Run the command line; every problem of the user's ends in a message and an exit code, not a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("relevox").setLevel(logging.INFO)
+    try:
+        app()
+    except RelevoxError as error:
+        print(f"relevox: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("relevox: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+@app.command()
+def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
+    """Simulate the demo cohort, run the whole study on it, and say where the report is."""
+    from relevox.config import phantom_preset, preset
+    from relevox.stages import benchmark, simulate
+
+    bids, study = out / "bids", out / "study"
+    settings = preset("demo").model_copy(update={"seed": seed})
+    with _study(study, settings):
+        simulate.run(bids, phantom_preset("demo"), seed, _local(workers))
+        _participant_level(bids, study, settings, workers)
+        _group_level(bids, study, settings, workers, before_report=lambda: benchmark.run(bids, study, settings))
+    _say_where(study)
+
+
+@app.command()
+def run(
+    bids: Bids,
+    out: Study,
+    level: Annotated[str, typer.Argument(metavar="[participant|group]", help="No level = both.")] = "both",
+    preset: Preset = None,
+    settings: SettingsFile = None,
+    participant_label: Participants = None,
+    skip_bad: SkipBad = False,
+    ignore_derivatives: IgnoreDerivatives = False,
+    workers: Workers = 0,
+) -> None:
+    """Do the whole study on one's own data (the form of a BIDS App)."""
+    if level not in ("participant", "group", "both"):
+        raise SettingsError(f"expected participant or group, but got {level!r}", code="level-unknown")
+    resolved = _resolve(out, preset, settings, ignore_derivatives)
+    with _study(out, resolved):
+        if level != "group":
+            if level == "both":
+                _check_scores(bids, resolved)
+            _participant_level(bids, out, resolved, workers, participant_label, skip_bad)
+        if level != "participant":
+            _group_level(bids, out, resolved, workers)
+            _say_where(out)
+
+
+@app.command()
+def check(bids: Bids, preset: Preset = None, settings: SettingsFile = None) -> None:
+    """List every problem of a data set before anything is computed."""
+    from relevox.stages import check as stage
+
+    stage.run(bids, _resolve(None, preset, settings))
+    print("no problem was found")
+
+
+@app.command()
+def preprocess(
+    bids: Bids,
+    out: Study,
+    preset: Preset = None,
+    settings: SettingsFile = None,
+    participant_label: Participants = None,
+    skip_bad: SkipBad = False,
+    ignore_derivatives: IgnoreDerivatives = False,
+    workers: Workers = 0,
+) -> None:
+    """Bring scans to template space, with masks, Jacobian, regions, volumes and quality measures."""
+    from relevox.errors import CohortError
+    from relevox.stages import cohort
+
+    resolved = _resolve(out, preset, settings, ignore_derivatives)
+    with _study(out, resolved):
+        _participant_level(bids, out, resolved, workers, participant_label, skip_bad)
+        try:
+            cohort.run(bids, out, resolved)
+        except CohortError as error:  # scans alone can be preprocessed; training will need scores
+            logging.getLogger("relevox").warning("no cohort.tsv was written: %s", error)
+
+
+@app.command()
+def train(out: Study, workers: Workers = 0) -> None:
+    """Train the network and the baselines on the study's folds."""
+    from relevox.stages import train as stage
+
+    _again(out, stage.run, workers)
+
+
+@app.command()
+def evaluate(out: Study, workers: Workers = 0) -> None:
+    """Predict every scan out of fold and score all models."""
+    from relevox.stages import evaluate as stage
+
+    _again(out, stage.run, workers)
+
+
+@app.command()
+def explain(out: Study, workers: Workers = 0) -> None:
+    """Make the attention maps of every test scan."""
+    from relevox.stages import explain as stage
+
+    _again(out, stage.run, workers)
+
+
+@app.command()
+def analyse(out: Study, workers: Workers = 0) -> None:
+    """Average and regress the maps over groups and regions."""
+    from relevox.stages import analyse as stage
+
+    _again(out, stage.run, workers)
+
+
+@app.command()
+def report(out: Study, workers: Workers = 0) -> None:
+    """Write the report."""
+    from relevox.stages import report as stage
+
+    _again(out, stage.run, workers)
+    _say_where(out)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A study folder with trained models.")],
+    t1w: Annotated[Path, typer.Option("--t1w", help="Raw T1-weighted image (NIfTI).")],
+    flair: Annotated[Path, typer.Option("--flair", help="Raw T2-FLAIR image (NIfTI).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for probability, map, regions and page.")],
+    workers: Workers = 0,
+) -> None:
+    """Predict and explain one new patient."""
+    from relevox.engines.workers import cores
+    from relevox.stages import predict as stage
+
+    page = stage.run(model, t1w, flair, out, threads=workers or cores())
+    print(page)
+
+
+@app.command()
+def simulate(
+    bids: Bids,
+    preset: Annotated[str, typer.Option(help="tiny or demo.")] = "tiny",
+    seed: Seed = 0,
+    workers: Workers = 0,
+) -> None:
+    """Simulate patients whose disability has known causes, as a BIDS data set."""
+    from relevox.config import phantom_preset
+    from relevox.stages import simulate as stage
+
+    stage.run(bids, phantom_preset(preset), seed, _local(workers))
+    print(bids)
+
+
+@app.command()
+def benchmark(
+    bids: Bids,
+    out: Study,
+) -> None:
+    """Mark the attention maps of a simulated cohort against the known causes."""
+    from relevox.stages import benchmark as stage
+
+    settings = _resolve(out, None, None)
+    with _study(out, settings):
+        stage.run(bids, out, settings)
+
+
+@app.command("train-brain-network")
+def train_brain_network(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for weights and card.")],
+    heads: Annotated[int, typer.Option(min=1, help="Simulated heads to train on.")] = 8000,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="0 = all cores.")] = 0,
+) -> None:
+    """Train the brain-extraction network on simulated heads."""
+    from relevox.engines.workers import cores
+    from relevox.stages import train_brain_network as stage
+
+    print(stage.run(out, seed=seed, n_heads=heads, device=device, threads=threads or cores()))
+
+
+def _resolve(study: Path | None, preset_name: str | None, file: Path | None, ignore_derivatives: bool = False):
+    """Settings of a command: a file on a preset, else the study's own, else the default."""
+    from relevox import config
+    from relevox.store import layout
+
+    base = config.preset(preset_name or "default")
+    own = None if study is None else layout.path(study, "settings")
+    if file is not None:
+        resolved = config.from_toml(_text(file), base, file.name)
+    elif preset_name is None and own is not None and own.exists():
+        resolved = config.from_toml(_text(own), base, own.name)
+    else:
+        resolved = base
+    if ignore_derivatives:
+        section = resolved.preprocessing.model_copy(update={"use_derivatives": False})
+        resolved = resolved.model_copy(update={"preprocessing": section})
+    return resolved
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot be read: {error}", code="settings-unreadable", file=file.name) from None
+
+
+@contextmanager
+def _study(study: Path, settings):
+    """Hold the study folder and leave the resolved settings and the description in it."""
+    from relevox import __version__, config
+    from relevox.store import layout, provenance, tables
+    from relevox.store.atomic import write_text
+
+    with provenance.lock(study):
+        write_text(layout.path(study, "settings"), config.to_toml(settings))
+        tables.write_json(
+            layout.path(study, "description"),
+            {
+                "Name": "relevox study",
+                "BIDSVersion": "1.10.0",
+                "DatasetType": "derivative",
+                "GeneratedBy": [{"Name": "relevox", "Version": __version__}],
+            },
+        )
+        yield
+
+
+def _again(study: Path, stage, workers: int) -> None:
+    from relevox.store import layout
+
+    layout.existing(study, "settings")
+    settings = _resolve(study, None, None)
+    with _study(study, settings):
+        stage(study, settings, _local(workers))
+
+
+def _check_scores(bids: Path, settings) -> None:
+    """Find bad scores now, not after hours of preprocessing."""
+    from relevox.store import bids as bids_store
+    from relevox.store import clinical
+
+    scans = bids_store.index(bids, settings.preprocessing.space)
+    clinical.read(bids, scans, settings.cohort)
+
+
+def _participant_level(bids, study, settings, workers, participants=None, skip_bad=False) -> None:
+    from relevox.stages import preprocess as stage
+
+    stage.run(bids, study, settings, _by_memory(workers), participants=participants, skip_bad=skip_bad)
+
+
+def _group_level(bids, study, settings, workers, before_report=None) -> None:
+    from relevox.stages import analyse, cohort, evaluate, explain, train
+    from relevox.stages import report as report_stage
+
+    workers = _local(workers)
+    cohort.run(bids, study, settings)
+    for stage in (train, evaluate, explain, analyse):
+        stage.run(study, settings, workers)
+    if before_report is not None:
+        before_report()
+    report_stage.run(study, settings, workers)
+
+
+def _local(workers: int) -> int:
+    from relevox.engines.workers import cores
+
+    return workers or cores()
+
+
+def _by_memory(workers: int) -> int:
+    """As many preprocessing processes as cores, but no more than memory holds."""
+    import os
+
+    if workers:
+        return workers
+    total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 8.0
+    return max(1, min(_local(0), int(total_gb // GB_PER_SCAN_WORKER)))
+
+
+def _say_where(study: Path) -> None:
+    from relevox.store import layout
+
+    print(layout.path(study, "report"))
+
+
+if __name__ == "__main__":
+    main()

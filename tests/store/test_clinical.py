@@ -1,0 +1,151 @@
+"""Scans, scores and their matching, on folders made by hand."""
+
+import numpy as np
+import pytest
+
+from relevox.config import CohortSettings, Settings
+from relevox.errors import CohortError, InputError, RelevoxError
+from relevox.records import ScanId, Volume
+from relevox.stages import check, cohort
+from relevox.store import bids, clinical, images, tables
+
+SPACE = "MNI152NLin2009aSym"
+
+
+def add_scan(root, participant, session="ses-1", suffixes=("T1w", "FLAIR")):
+    scan = ScanId(participant, session)
+    folder = root / participant / session / "anat" if session else root / participant / "anat"
+    for suffix in suffixes:
+        images.write(folder / f"{scan.key}_{suffix}.nii.gz", Volume(np.ones((3, 3, 3), np.float32), np.eye(4)))
+
+
+def add_sessions(root, participant, rows, columns="session_id\tacq_time\tEDSS\tEDSS_date"):
+    (root / participant / f"{participant}_sessions.tsv").write_text("\n".join([columns, *rows]) + "\n")
+
+
+@pytest.fixture
+def root(tmp_path):
+    data_set = tmp_path / "bids"
+    for n, score in enumerate((1.5, 2.0, 4.0, 6.5)):
+        add_scan(data_set, f"sub-{n}")
+        add_sessions(data_set, f"sub-{n}", [f"ses-1\t2020-01-10\t{score}\t2020-03-01"])
+    return data_set
+
+
+def known(root, settings=None):
+    return clinical.read(root, bids.index(root, SPACE), settings or CohortSettings())
+
+
+def message(root):
+    with pytest.raises(RelevoxError) as caught:
+        known(root)
+    return str(caught.value)
+
+
+def test_scans_and_scores_are_found_and_matched(root, tmp_path):
+    found = cohort.run(root, tmp_path / "study", Settings())
+    assert [o.score for o in found] == [1.5, 2.0, 4.0, 6.5] and found.labels.tolist() == [0, 0, 1, 1]
+    assert [row["scans_left"] for row in tables.read(tmp_path / "study" / "flow.tsv")] == ["4", "4", "4"]
+
+
+@pytest.mark.parametrize(
+    ("score_date", "matched"),
+    [("2020-01-10", True), ("2020-07-11", True), ("2020-07-12", False), ("2020-01-09", False)],
+)
+def test_a_score_counts_from_the_day_of_the_scan_to_day_183(root, score_date, matched):
+    add_sessions(root, "sub-0", [f"ses-1\t2020-01-10\t1.5\t{score_date}"])
+    scan = bids.index(root, SPACE)[0]
+    assert (clinical.match(scan, known(root), CohortSettings()) is not None) == matched
+
+
+def test_the_first_score_within_the_window_is_taken_and_two_on_its_day_are_an_error(root):
+    (root / "phenotype").mkdir()
+    rows = ["sub-0\t2020-02-01\t3.5", "sub-0\t2020-01-20\t2.5"]
+    (root / "phenotype" / "edss.tsv").write_text("\n".join(["participant_id\tdate\tEDSS", *rows]) + "\n")
+    scan = bids.index(root, SPACE)[0]
+    assert clinical.match(scan, known(root), CohortSettings()).value == 2.5
+    add_sessions(root, "sub-0", ["ses-1\t2020-01-10\t4.0\t2020-01-20"])
+    with pytest.raises(RelevoxError, match="two different scores"):
+        clinical.match(scan, known(root), CohortSettings())
+
+
+def test_a_table_without_dates_is_taken_as_already_matched(root):
+    for n in range(4):
+        add_sessions(root, f"sub-{n}", [f"ses-1\t{n}.0"], "session_id\tEDSS")
+    scan = bids.index(root, SPACE)[3]
+    assert clinical.match(scan, known(root), CohortSettings()).value == 3.0
+
+
+@pytest.mark.parametrize("wrong", ["abc", "3,5", "11", "-1", "0.5"])
+def test_a_score_that_does_not_exist_is_named_with_file_and_row(root, wrong):
+    add_sessions(root, "sub-2", [f"ses-1\t2020-01-10\t{wrong}\t2020-03-01"])
+    text = message(root)
+    assert "sub-2/sub-2_sessions.tsv: row 1" in text and f"'{wrong}'" in text
+
+
+def test_a_blank_score_is_a_missing_score(root, tmp_path):
+    add_sessions(root, "sub-0", ["ses-1\t2020-01-10\tn/a\tn/a"])
+    assert len(cohort.run(root, tmp_path / "study", Settings())) == 3
+
+
+def test_impossible_dates_and_repeated_sessions_are_listed_together(root):
+    add_sessions(root, "sub-0", ["ses-1\t2020-02-30\t2.0\t2020-03-01"])
+    add_sessions(root, "sub-1", ["ses-1\t10/01/2020\t2.0\t01/03/2020"])
+    add_sessions(root, "sub-2", ["ses-1\t2020-01-10\t4.0\t2020-03-01"] * 2)
+    text = message(root)
+    assert "2020-02-30" in text and "01/03/2020" in text and "appears twice" in text
+
+
+def test_one_class_only_is_an_error_of_the_cohort(root, tmp_path):
+    for n in (2, 3):
+        add_sessions(root, f"sub-{n}", ["ses-1\t2020-01-10\t1.0\t2020-03-01"])
+    with pytest.raises(CohortError, match="one-class"):
+        cohort.run(root, tmp_path / "study", Settings())
+
+
+def test_a_missing_flair_is_named_and_a_session_without_both_is_no_scan(root):
+    add_scan(root, "sub-1", "ses-2", ("T1w",))
+    with pytest.raises(InputError, match=r"flair-missing.*sub-1_ses-2"):
+        bids.index(root, SPACE)
+    (root / "sub-1" / "ses-2" / "anat" / "sub-1_ses-2_T1w.nii.gz").unlink()
+    assert len(bids.index(root, SPACE)) == 4
+
+
+def test_two_images_to_choose_from_are_an_error(root):
+    for run in (1, 2):
+        path = root / "sub-3" / "ses-1" / "anat" / f"sub-3_ses-1_run-{run}_T1w.nii.gz"
+        images.write(path, Volume(np.ones((3, 3, 3), np.float32), np.eye(4)))
+    with pytest.raises(InputError, match="t1w-several"):
+        bids.index(root, SPACE)
+
+
+def test_no_score_at_all_says_which_column_was_looked_for(root):
+    for n in range(4):
+        add_sessions(root, f"sub-{n}", ["ses-1\t1"], "session_id\tPDDS")
+    assert "score-missing" in message(root)
+    assert len(known(root, CohortSettings(score="PDDS")).scores) == 4
+
+
+def test_derivatives_in_template_space_make_a_scan_without_raw_images(root):
+    folder = root / "derivatives" / "mine" / "sub-9" / "anat"
+    for name in ("desc-preproc_T1w", "desc-preproc_FLAIR", "desc-brain_mask"):
+        images.write(folder / f"sub-9_space-{SPACE}_{name}.nii.gz", Volume(np.ones((3, 3, 3), np.float32), np.eye(4)))
+    scan = bids.index(root, SPACE)[-1]
+    assert scan.id == ScanId("sub-9") and scan.t1w is None
+    assert set(scan.derivatives) == {"space_t1w", "space_flair", "space_brain_mask"}
+
+
+def test_check_lists_images_tables_and_folds_at_once(root):
+    image = root / "sub-0" / "ses-1" / "anat" / "sub-0_ses-1_T1w.nii.gz"
+    image.write_bytes(image.read_bytes()[:-4])
+    with pytest.raises(RelevoxError) as caught:
+        check.run(root, Settings())
+    text = str(caught.value)
+    assert "image-damaged" in text and "too-few-patients" in text
+
+
+def test_a_folder_without_scans_is_an_error(tmp_path):
+    with pytest.raises(CohortError, match="no-scans"):
+        bids.index(tmp_path, SPACE)
+    with pytest.raises(InputError, match="bids-missing"):
+        bids.index(tmp_path / "nowhere", SPACE)

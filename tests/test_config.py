@@ -1,0 +1,67 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relevox import config
+from relevox.errors import SettingsError
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_every_preset_survives_a_round_trip_through_toml(name):
+    assert config.from_toml(config.to_toml(config.preset(name))) == config.preset(name)
+
+
+@given(st.floats(0.01, 1e3), st.integers(3, 50), st.text(max_size=20))
+def test_any_setting_survives_a_round_trip_through_toml(rate, folds, score):
+    base = config.preset("default")
+    settings = base.model_copy(
+        update={
+            "training": base.training.model_copy(update={"learning_rate": rate, "n_folds": folds}),
+            "cohort": base.cohort.model_copy(update={"score": score}),
+        }
+    )
+    assert config.from_toml(config.to_toml(settings)) == settings
+
+
+def test_the_paper_preset_has_the_papers_numbers():
+    paper = config.preset("paper")
+    assert paper.preprocessing.shape == (144, 184, 152)
+    assert paper.network.widths == (16, 32, 64, 128)
+    training = paper.training
+    assert (training.n_folds, training.batch_size, training.max_epochs) == (7, 2, 200)
+    assert (training.mirror_positives, training.mirror_negatives, training.noise_sigma) == (1.0, 0.75, 0.02)
+    assert paper.preprocessing.normalisation == "minmax"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sed = 1", "did you mean 'seed'"),
+        ("[training]\nlearning_rat = 0.1", "did you mean 'learning_rate'"),
+        ("[trainin]\nn_folds = 3", "did you mean 'training'"),
+        ("[training]\nn_folds = 1", "greater than or equal to 3"),
+        ("[training]\nn_folds = 'seven'", "training.n_folds"),
+        ("[analysis]\npercentile = 101", "less than 100"),
+        ("training = 3", "training"),
+        ("a = [", "not valid TOML"),
+        ("a = " + "[" * 5000, "not valid TOML"),
+    ],
+)
+def test_wrong_settings_are_refused_and_the_nearest_known_one_is_named(text, expected):
+    with pytest.raises(SettingsError, match=expected.replace("[", r"\[")):
+        config.from_toml(text)
+
+
+def test_half_an_edss_does_not_exist():
+    valid = config.CohortSettings().valid_scores
+    assert 0.5 not in valid and {0.0, 1.0, 1.5, 10.0} <= set(valid)
+
+
+def test_the_threshold_belongs_to_the_positive_class():
+    settings = config.CohortSettings()
+    assert [settings.label(score) for score in (2.5, 3.0, 3.5)] == [0, 1, 1]
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(SettingsError, match="did you mean 'paper'"):
+        config.preset("papper")
