@@ -1,0 +1,104 @@
+"""Answers: one network's probabilities, and several networks' vote (paper 2.3.3, 2.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from relevox.learning.device import choose_device
+
+
+def predict(
+    network: nn.Module,
+    inputs: np.ndarray,
+    rows: np.ndarray | None = None,
+    batch_size: int = 8,
+    device: str = "auto",
+) -> np.ndarray:
+    """Compute the probability of class 1 for scans, in evaluation mode and float32.
+
+    Parameters
+    ----------
+    network : Module
+        ``(b, c, x, y, z)`` to logits ``(b, 2)``. It is returned to the mode it was in.
+    inputs : array-like, (n, c, x, y, z)
+        Scans; a memory-mapped array is read batch by batch.
+    rows : ndarray, (m,), optional
+        Which scans; default all.
+    batch_size : int
+        Scans computed at once; the answer does not depend on it.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ...
+
+    Returns
+    -------
+    ndarray, (m,) float64
+        Softmax probability of class 1.
+    """
+    rows = np.arange(len(inputs)) if rows is None else np.asarray(rows)
+    where, was_training = choose_device(device), network.training
+    network = network.to(where, memory_format=torch.channels_last_3d).eval()
+    answers = [np.empty(0)]
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            x = load_batch(inputs, rows[start : start + batch_size], where)
+            answers.append(network(x).double().softmax(dim=1)[:, 1].cpu().numpy())
+    network.train(was_training)
+    return np.concatenate(answers)
+
+
+def load_batch(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy some scans to the device as float32, channels last.
+
+    float16 travels, float32 is computed with: half the bytes to read and to send.
+
+    Parameters
+    ----------
+    inputs : array-like, (n, c, x, y, z)
+        Any float type; only the asked rows are read.
+    rows : ndarray, (b,)
+        Which scans.
+    device : torch.device
+        Where to.
+
+    Returns
+    -------
+    Tensor, (b, c, x, y, z) float32
+    """
+    x = torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device)
+    return x.to(torch.float32).contiguous(memory_format=torch.channels_last_3d)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What several models say together."""
+
+    predicted: np.ndarray
+    """``(n,)`` class of the majority; an equal split is decided by the mean probability."""
+    probability: np.ndarray
+    """``(n,)`` mean probability of class 1: the score for the AUC."""
+    share: np.ndarray
+    """``(n,)`` share of the models that voted for class 1."""
+
+
+def vote(probabilities: np.ndarray) -> Vote:
+    """Let several models vote (paper 2.5).
+
+    Parameters
+    ----------
+    probabilities : ndarray, (models, n)
+        Probability of class 1, one row a model.
+
+    Examples
+    --------
+    >>> vote(np.array([[0.6, 0.9], [0.6, 0.4], [0.1, 0.4]])).predicted
+    array([1, 0])
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    votes = (probabilities > 0.5).sum(axis=0)  # an exact 0.5 is a vote for class 0, as in argmax
+    mean, n_models = probabilities.mean(axis=0), len(probabilities)
+    majority = np.where(2 * votes == n_models, mean > 0.5, 2 * votes > n_models)
+    return Vote(predicted=majority.astype(np.int32), probability=mean, share=votes / n_models)
