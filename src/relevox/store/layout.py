@@ -57,6 +57,11 @@ PATTERNS: dict[str, str] = {
     "analysis_occlusion": "analysis/occlusion.tsv",
     "analysis_groups": "analysis/groups.tsv",
     "input_leak": "analysis/input_leak.tsv",
+    # the truth of a simulated cohort, below its derivatives/truth
+    "truth": "truth.json",
+    "truth_table": "truth.tsv",
+    "causes": "{scan}/anat/{key}_space-{space}_desc-causes_dseg.nii.gz",
+    "true_jacobian": "{scan}/anat/{key}_space-{space}_desc-truejacobian_map.nii.gz",
     # report
     "report": "report/report.html",
 }

@@ -1,0 +1,204 @@
+"""Who is in a simulated cohort: causes first, then labels, scanners and dates.
+
+Everything random about the patients is drawn here, before any image exists.
+Images apply what was drawn, so that they can be made in any order and on any
+number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+from scipy.stats import gamma, norm
+
+from relevox.config import PhantomSettings
+from relevox.phantom import disability
+from relevox.phantom.anatomy import LOBES, VENTRICLES
+from relevox.phantom.contrast import SCANNERS
+from relevox.records import ScanId
+
+SCORE_WINDOW_DAYS = 183
+"""The EDSS is dated at most this many days after the scan (paper 2.1)."""
+
+CAUSES: Mapping[str, Mapping[str, float]] = {
+    "location": {"periventricular_lesions": 1.0, "other_lesions": -1.0},
+    "load": {"total_lesions": 1.0},
+}
+"""Weights of the causes by label; loads enter as square roots of millilitres."""
+
+# Table 2, all scans: 27.5 (39.9) ml, as a log-normal distribution
+_LOAD_MEAN_ML, _LOAD_SD_ML = 27.5, 39.9
+_LOAD_SPREAD = np.sqrt(np.log1p((_LOAD_SD_ML / _LOAD_MEAN_ML) ** 2))
+_LOAD_MEDIAN_ML = _LOAD_MEAN_ML * np.exp(-(_LOAD_SPREAD**2) / 2)
+_MOST_ML = 45.0
+"""Of periventricular and of other lesions each: more the white matter cannot hold."""
+_LEAST_ML = 0.25
+
+_DURATION_MEAN_YEARS, _DURATION_SHAPE = 10.4, 2.2
+_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1720.0, 115.0
+_MS_TYPES = ("CIS", "RR", "SP")
+_MS_TYPE_SHARES = (0.39, 0.48, 0.13)
+_FIRST_SCAN = date(2010, 1, 1)
+_RECRUITMENT_DAYS = 3300
+
+
+@dataclass(frozen=True)
+class PlannedScan:
+    """One scan as drawn: its patient, the causes and the label, without an image."""
+
+    id: ScanId
+    """Patient and session."""
+    index: int
+    """Number of the patient; seeds what belongs to the patient."""
+    visit: int
+    """Number of the scan, 0 = first; seeds what belongs to the scan."""
+    sex: str
+    """``F`` or ``M``."""
+    ms_type: str
+    """``CIS``, ``RR`` or ``SP``."""
+    age_years: float
+    """At the scan."""
+    disease_duration_years: float
+    """Since the first attack."""
+    scan_date: date
+    """Of the scan."""
+    score_date: date
+    """Of the EDSS."""
+    intracranial_ml: float
+    """Native intracranial volume."""
+    change: Mapping[str, float]
+    """Loss of log volume by lobe, growth of log volume of the ventricles."""
+    periventricular_ml: float
+    """Native volume of lesions within 10 mm of the ventricles."""
+    other_ml: float
+    """Native volume of the other lesions."""
+    unexplained: float
+    """What the causes do not explain, in standard deviations; the patient's own."""
+    scanner_draw: float
+    """Uniform number that picks the scanner from its class's frequencies."""
+    latent: float = np.nan
+    """Standardised weighted sum of the causes."""
+    probability: float = np.nan
+    """p(y = 1) given the causes."""
+    edss: float = np.nan
+    """Observed score."""
+    scanner: int = 0
+    """Number in ``contrast.SCANNERS``."""
+
+    @property
+    def label(self) -> int:
+        """1 where EDSS >= 3."""
+        return int(self.edss >= disability.EDSS_THRESHOLD)
+
+
+def draw_cohort(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
+    """Draw all scans of a cohort, sorted by patient and session.
+
+    Parameters
+    ----------
+    settings : PhantomSettings
+        Size of the cohort and model of disability.
+    seed : int
+        The same seed gives the same cohort; a patient's anatomy does not depend on the others.
+
+    Returns
+    -------
+    tuple of PlannedScan
+    """
+    digits = max(3, len(str(settings.n_patients)))
+    scans = []
+    for index in range(settings.n_patients):
+        first = _draw_patient(index, f"sub-{index + 1:0{digits}d}", settings, seed)
+        scans.append(first)
+        if index < settings.n_repeated:
+            scans.append(_follow_up(first, settings, seed))
+    return _label(scans, settings)
+
+
+def causes(scans: tuple[PlannedScan, ...] | list[PlannedScan]) -> dict[str, np.ndarray]:
+    """Return the causes of disability, ``(n,)`` each: square roots of millilitres, which tames their skew."""
+    inner = np.array([scan.periventricular_ml for scan in scans])
+    outer = np.array([scan.other_ml for scan in scans])
+    return {
+        "periventricular_lesions": np.sqrt(inner),
+        "other_lesions": np.sqrt(outer),
+        "total_lesions": np.sqrt(inner + outer),
+    }
+
+
+def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed: int) -> PlannedScan:
+    rng = np.random.default_rng([seed, 1, index])
+    severity = rng.standard_normal()
+
+    def follows_severity(correlation: float) -> float:
+        return correlation * severity + np.sqrt(1 - correlation**2) * rng.standard_normal()
+
+    duration = gamma.ppf(
+        norm.cdf(follows_severity(0.55)), _DURATION_SHAPE, scale=_DURATION_MEAN_YEARS / _DURATION_SHAPE
+    )
+    spread = _LOAD_SPREAD * (settings.effect if settings.label == "load" else 1.0)
+    load_ml = _LOAD_MEDIAN_ML * np.exp(spread * follows_severity(0.55))
+    # Where lesions lie is independent of how many there are: the total says nothing about the place.
+    share = 1 / (1 + np.exp(-settings.location_spread * settings.effect * rng.standard_normal()))
+    change = {lobe: float(0.05 + 0.04 * follows_severity(0.5)) for lobe in LOBES}
+    change[VENTRICLES] = float(0.45 + 0.5 * follows_severity(0.65))
+    scan_date = _FIRST_SCAN + timedelta(days=int(rng.integers(_RECRUITMENT_DAYS)))
+    return PlannedScan(
+        id=ScanId(participant, "ses-01"),
+        index=index,
+        visit=0,
+        sex="F" if rng.random() < 0.65 else "M",
+        ms_type=str(rng.choice(_MS_TYPES, p=_MS_TYPE_SHARES)),
+        age_years=float(np.clip(rng.normal(32.3, 8.5), 14, 50) + duration),
+        disease_duration_years=float(duration),
+        scan_date=scan_date,
+        score_date=scan_date + timedelta(days=int(rng.integers(SCORE_WINDOW_DAYS + 1))),
+        intracranial_ml=float(rng.normal(_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML)),
+        change=change,
+        periventricular_ml=float(np.clip(load_ml * share, _LEAST_ML, _MOST_ML)),
+        other_ml=float(np.clip(load_ml * (1 - share), _LEAST_ML, _MOST_ML)),
+        unexplained=float(rng.standard_normal()),
+        scanner_draw=float(rng.random()),
+    )
+
+
+def _follow_up(first: PlannedScan, settings: PhantomSettings, seed: int) -> PlannedScan:
+    """One to four years on: more lesions of both kinds, larger ventricles, less cortex."""
+    rng = np.random.default_rng([seed, 2, first.index])
+    days = int(rng.integers(365, 4 * 365))
+    years = days / 365.25
+    more = np.exp(0.06 * years)
+    scan_date = first.scan_date + timedelta(days=days)
+    yearly = dict.fromkeys(LOBES, 0.004) | {VENTRICLES: 0.03}
+    return replace(
+        first,
+        id=ScanId(first.id.participant, "ses-02"),
+        visit=1,
+        age_years=first.age_years + years,
+        disease_duration_years=first.disease_duration_years + years,
+        scan_date=scan_date,
+        score_date=scan_date + timedelta(days=int(rng.integers(SCORE_WINDOW_DAYS + 1))),
+        change={region: amount + yearly[region] * years for region, amount in first.change.items()},
+        periventricular_ml=float(min(first.periventricular_ml * more, _MOST_ML)),
+        other_ml=float(min(first.other_ml * more, _MOST_ML)),
+        scanner_draw=float(rng.random()),
+    )
+
+
+def _label(scans: list[PlannedScan], settings: PhantomSettings) -> tuple[PlannedScan, ...]:
+    """Score the cohort: the threshold is the one that gives the wanted prevalence here."""
+    latent = disability.latent_score(causes(scans), CAUSES[settings.label])
+    threshold = disability.threshold_for(latent, settings.label_noise, settings.prevalence)
+    probability = disability.class_probability(latent, threshold, settings.label_noise)
+    observed = latent + settings.label_noise * np.array([scan.unexplained for scan in scans])
+    scores = disability.edss(observed, threshold)
+    frequencies = disability.scanner_frequencies(settings.confounding)
+    labelled = []
+    for scan, z, p, score in zip(scans, latent, probability, scores, strict=True):
+        of_class = np.cumsum(frequencies[int(score >= disability.EDSS_THRESHOLD)])
+        scanner = min(int(np.searchsorted(of_class, scan.scanner_draw, side="right")), len(SCANNERS) - 1)
+        labelled.append(replace(scan, latent=float(z), probability=float(p), edss=float(score), scanner=scanner))
+    return tuple(labelled)
