@@ -1,0 +1,40 @@
+"""What every attribution method returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Relevance of every input voxel for one class, for a batch of scans.
+
+    ``start = total + sum of losses`` holds for every scan, to rounding: what
+    was distributed is either in the map or its loss is named.
+    """
+
+    relevance: torch.Tensor
+    """``(b, c, x, y, z)``; per-channel maps, summed over the channels for display."""
+    target: torch.Tensor
+    """``(b,)`` explained class."""
+    start: torch.Tensor
+    """``(b,)`` float64: the value that was distributed over the voxels."""
+    method: str
+    """``lrp`` or ``integrated_gradients``."""
+    rule: str
+    """The rule and its options, in words."""
+    losses: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """``(b,)`` float64 per layer (dotted name) or step: relevance that did not reach the input."""
+
+    @property
+    def total(self) -> torch.Tensor:
+        """Sum of each map, ``(b,)`` float64."""
+        return scan_sums(self.relevance)
+
+
+def scan_sums(values: torch.Tensor) -> torch.Tensor:
+    """Sum ``(b, ...)`` over all but the first axis, in float64."""
+    return values.detach().flatten(1).sum(dim=1, dtype=torch.float64)
