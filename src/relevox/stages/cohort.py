@@ -16,7 +16,7 @@ logger = logging.getLogger("relevox")
 
 
 def run(bids: Path, study: Path, settings: Settings) -> Cohort:
-    """Match scans with scores and write ``cohort.tsv`` and ``flow.tsv`` (SPEC 1).
+    """Match scans with scores and write ``cohort.tsv``, ``cohort.json`` and ``flow.tsv`` (SPEC 1).
 
     1. Index the scans and read the clinical tables.
     2. Give every scan the first score within the window.
@@ -66,6 +66,15 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
             remedy="check cohort.threshold, cohort.window_days and the scores (flow.tsv tells what was removed)",
         )
     tables.write_cohort(study, cohort)
+    card = {
+        "score": settings.cohort.score,
+        "threshold": settings.cohort.threshold,
+        "n_scans": len(cohort),
+        "n_patients": len(set(cohort.patients)),
+        "scanners": sorted({o.scanner for o in cohort if o.scanner}),
+        "simulated": bids_store.is_simulated(bids),
+    }
+    tables.write_json(layout.path(study, "cohort_card"), card)
     logger.info(
         "cohort: %d scans of %d patients, %d positive", len(cohort), len(set(cohort.patients)), int(cohort.labels.sum())
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relevox.errors import CohortError, InputError, Problems, RelevoxError
 from relevox.records import Scan, ScanId
-from relevox.store import layout
+from relevox.store import layout, tables
 
 SPACE_KINDS = {
     "space_t1w": "t1w",
@@ -93,6 +93,15 @@ def index(bids: str | Path, space: str) -> list[Scan]:
             remedy="expected sub-*/[ses-*/]anat/*_T1w.nii.gz and *_FLAIR.nii.gz",
         )
     return scans
+
+
+def is_simulated(bids: str | Path) -> bool:
+    """Tell whether a data set says of itself that its patients do not exist."""
+    file = Path(bids) / "dataset_description.json"
+    if not file.is_file():
+        return False
+    makers = tables.read_json(file).get("GeneratedBy", [])
+    return any(m.get("Name") == "relevox" and "simulated" in m.get("Description", "") for m in makers)
 
 
 def _sessions(root: Path, problems: list[RelevoxError]) -> list[ScanId]:

@@ -21,6 +21,7 @@ PATTERNS: dict[str, str] = {
     "lock": ".relevox.lock",
     "provenance": "provenance/{stage}/{unit}.json",
     "cohort": "cohort.tsv",
+    "cohort_card": "cohort.json",
     "flow": "flow.tsv",
     "folds": "folds.tsv",
     "volumes": "volumes.tsv",
@@ -62,6 +63,9 @@ PATTERNS: dict[str, str] = {
     "truth_table": "truth.tsv",
     "causes": "{scan}/anat/{key}_space-{space}_desc-causes_dseg.nii.gz",
     "true_jacobian": "{scan}/anat/{key}_space-{space}_desc-truejacobian_map.nii.gz",
+    # what the maps find of a simulated cohort's causes
+    "benchmark": "benchmark/benchmark.tsv",
+    "bayes": "benchmark/bayes.json",
     # report
     "report": "report/report.html",
 }
