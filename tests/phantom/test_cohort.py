@@ -1,0 +1,75 @@
+"""The cohort: causes are drawn first, place independent of amount."""
+
+import numpy as np
+import pytest
+
+from relevox.config import PhantomSettings
+from relevox.phantom.cohort import draw_cohort
+
+
+@pytest.fixture(scope="module")
+def many():
+    return draw_cohort(PhantomSettings(n_patients=1000, n_repeated=100, confounding=0.0), seed=4)
+
+
+def column(scans, name):
+    return np.array([getattr(scan, name) for scan in scans])
+
+
+def test_the_same_seed_draws_the_same_cohort():
+    settings = PhantomSettings(n_patients=6)
+    assert draw_cohort(settings, 1) == draw_cohort(settings, 1)
+    assert draw_cohort(settings, 1) != draw_cohort(settings, 2)
+
+
+def test_a_patient_does_not_depend_on_the_others():
+    few, more = (draw_cohort(PhantomSettings(n_patients=n, n_repeated=0), 1) for n in (4, 9))
+    assert [s.periventricular_ml for s in few] == [s.periventricular_ml for s in more[:4]]
+
+
+def test_scans_are_sorted_and_repeated_as_asked(many):
+    keys = [scan.id.key for scan in many]
+    assert keys == sorted(keys) and len(set(keys)) == 1100
+
+
+def test_where_lesions_lie_says_nothing_about_how_many(many):
+    label, total = column(many, "label"), column(many, "periventricular_ml") + column(many, "other_ml")
+    assert abs(np.corrcoef(label, np.sqrt(total))[0, 1]) < 0.08
+    share = column(many, "periventricular_ml") / total
+    assert np.corrcoef(label, share)[0, 1] > 0.6
+
+
+def test_the_load_label_follows_the_total():
+    scans = draw_cohort(PhantomSettings(n_patients=800, label="load"), 0)
+    total = column(scans, "periventricular_ml") + column(scans, "other_ml")
+    assert np.corrcoef(column(scans, "label"), np.log(total))[0, 1] > 0.6
+
+
+def test_the_label_is_edss_of_three_and_the_prevalence_is_met(many):
+    assert column(many, "label").mean() == pytest.approx(0.437, abs=0.04)
+    np.testing.assert_array_equal(column(many, "edss") >= 3, column(many, "label") == 1)
+
+
+def test_scores_are_dated_within_the_window_after_the_scan(many):
+    days = np.array([(scan.score_date - scan.scan_date).days for scan in many])
+    assert days.min() == 0 and days.max() == 183
+
+
+def test_a_second_scan_is_later_and_worse(many):
+    pairs = [(a, b) for a, b in zip(many, many[1:], strict=False) if a.id.participant == b.id.participant]
+    assert len(pairs) == 100
+    for first, second in pairs:
+        assert second.scan_date > first.score_date
+        assert second.periventricular_ml >= first.periventricular_ml
+        assert second.change["lateral_ventricles"] > first.change["lateral_ventricles"]
+        assert second.age_years > first.age_years and second.sex == first.sex
+
+
+def test_confounding_ties_scanners_to_classes():
+    settings = PhantomSettings(n_patients=1000, n_repeated=0)
+    tied = draw_cohort(settings, 0)
+    label, trio = column(tied, "label"), column(tied, "scanner") == 4
+    assert trio[label == 0].mean() - trio[label == 1].mean() == pytest.approx(133 / 215 - 60 / 167, abs=0.06)
+    free = draw_cohort(settings.model_copy(update={"confounding": 0.0}), 0)
+    label, trio = column(free, "label"), column(free, "scanner") == 4
+    assert abs(trio[label == 0].mean() - trio[label == 1].mean()) < 0.07
