@@ -11,7 +11,7 @@ from relevox.learning.network import ResNet3d
 
 
 def test_the_public_names_are_these():
-    public = {"METHODS", "Attribution", "RegionOcclusion", "attribute", "occlude_regions"}
+    public = {"METHODS", "Attribution", "RegionOcclusion", "attribute", "mean_scan", "occlude_regions"}
     assert set(relevox.attribution.__all__) == public
     assert all(hasattr(relevox.attribution, name) for name in public)
     assert set(METHODS) == {"lrp", "integrated_gradients"}

@@ -1,5 +1,7 @@
 """The cohort: causes are drawn first, place independent of amount."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_scores_are_dated_within_the_window_after_the_scan(many):
 
 
 def test_a_second_scan_is_later_and_worse(many):
-    pairs = [(a, b) for a, b in zip(many, many[1:], strict=False) if a.id.participant == b.id.participant]
+    pairs = [(a, b) for a, b in pairwise(many) if a.id.participant == b.id.participant]
     assert len(pairs) == 100
     for first, second in pairs:
         assert second.scan_date > first.score_date

@@ -10,7 +10,7 @@ from relevox.records import ScanId
 from relevox.stages import cohort, simulate
 from relevox.store import bids, images, layout, tables, template
 
-FEW = PhantomSettings(n_patients=8, n_repeated=1, voxel_size_mm=8)
+FEW = PhantomSettings(n_patients=5, n_repeated=1, voxel_size_mm=8)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def files_below(root):
 
 def test_the_index_finds_every_scan_in_template_space(simulated):
     scans = bids.index(simulated, template.SPACE)
-    assert len(scans) == 9
+    assert len(scans) == 6
     wanted = {"space_t1w", "space_flair", "space_brain_mask", "space_lesion_mask", "space_jacobian", "measures"}
     assert all(wanted <= scan.derivatives.keys() for scan in scans)
 
@@ -59,7 +59,7 @@ def test_images_lie_on_the_study_grid_with_lesions_bright_on_flair(simulated):
 def test_the_truth_holds_both_loads_and_the_jacobian(simulated):
     truth = simulated / simulate.TRUTH
     rows = tables.read(layout.path(truth, "truth_table"))
-    assert len(rows) == 9
+    assert len(rows) == 6
     for row in rows:
         scan = ScanId(row["participant_id"], row["session_id"])
         volumes = tables.read_json(layout.path(simulated / simulate.SIMULATED, "measures", scan))["volumes_ml"]

@@ -75,6 +75,7 @@ def test_unknown_values_become_the_training_mean_and_are_counted():
     X[70, 5] = np.nan
     baseline = fit_logistic(volumes_design(tuple("abcdef"), X), y, np.arange(60))
     assert baseline.n_filled == (0, 0, 0, 0, 0, 1)
+    assert volumes_design(tuple("abcdef"), X).n_unknown == {"f_ml": 2}
     assert baseline.mean[5] == pytest.approx(np.nanmean(X[:60, 5]))
     filled = X[70].copy()
     filled[5] = baseline.mean[5]

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from relevox.errors import ModelError, StudyError
+from relevox.learning.ensemble import predict
+from relevox.stages import evaluate, train
+from relevox.statistics.scores import classification_scores
+from relevox.store import layout, models, tables
+
+
+@pytest.fixture
+def trained_study(tiny_study, tiny_settings):
+    train.run(tiny_study, tiny_settings)
+    return tiny_study
+
+
+def test_every_scan_is_predicted_once_by_each_model_of_its_own_fold(trained_study, tiny_settings):
+    evaluate.run(trained_study, tiny_settings)
+    cohort = tables.read_cohort(trained_study)
+    fold_of = dict(zip(cohort.ids, tables.read_folds(trained_study, cohort), strict=True))
+    predictions = tables.read_predictions(trained_study)
+    assert list(dict.fromkeys(p.model for p in predictions)) == ["cnn", "volumes", "scanner", "age_sex"]
+    for model in ("cnn", "volumes", "scanner", "age_sex"):
+        mine = [p for p in predictions if p.model == model]
+        assert [p.id for p in mine] == list(cohort.ids)
+        assert [p.label for p in mine] == cohort.labels.tolist()
+        assert all(p.fold == fold_of[p.id] for p in mine)
+
+
+def test_the_networks_predictions_are_those_of_the_stored_model(trained_study, tiny_settings):
+    evaluate.run(trained_study, tiny_settings)
+    inputs = np.load(layout.path(trained_study, "inputs"))
+    cohort = tables.read_cohort(trained_study)
+    folds = tables.read_folds(trained_study, cohort)
+    stored = np.array([p.probability for p in tables.read_predictions(trained_study) if p.model == "cnn"])
+    for fold in range(3):
+        network, _ = models.load(trained_study, fold)
+        rows = np.flatnonzero(folds == fold)
+        np.testing.assert_allclose(stored[rows], predict(network, inputs, rows, batch_size=1), atol=1e-6)
+
+
+def test_scores_are_those_of_the_predictions(trained_study, tiny_settings):
+    evaluate.run(trained_study, tiny_settings)
+    rows = tables.read(layout.path(trained_study, "scores"))
+    assert list(rows[0]) == list(evaluate.COLUMNS)
+    assert len(rows) == 4 * 2 * 6
+    predictions = [p for p in tables.read_predictions(trained_study) if p.model == "volumes"]
+    expected = classification_scores([p.label for p in predictions], [p.probability for p in predictions])
+    for row in rows:
+        if (row["model"], row["level"]) == ("volumes", "scan"):
+            assert float(row["value"]) == pytest.approx(getattr(expected, row["measure"]), abs=1e-9)
+            assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+            assert row["n"] == "14"
+        if row["level"] == "patient":
+            assert row["n"] == "12"
+
+
+def test_a_second_run_changes_nothing_and_a_retrained_fold_is_evaluated_again(trained_study, tiny_settings):
+    evaluate.run(trained_study, tiny_settings)
+    file = layout.path(trained_study, "scores")
+    before = file.stat().st_mtime_ns
+    evaluate.run(trained_study, tiny_settings)
+    assert file.stat().st_mtime_ns == before
+    training = tiny_settings.training.model_copy(update={"max_epochs": 1})
+    other = tiny_settings.model_copy(update={"training": training})
+    train.run(trained_study, other)
+    evaluate.run(trained_study, other)
+    assert file.stat().st_mtime_ns > before
+
+
+def test_a_missing_fold_is_an_error_not_fewer_predictions(trained_study, tiny_settings):
+    layout.path(trained_study, "model", fold=2).unlink()
+    with pytest.raises(StudyError, match="study-incomplete"):
+        evaluate.run(trained_study, tiny_settings)
+
+
+def test_changed_weights_are_refused(trained_study, tiny_settings):
+    file = layout.path(trained_study, "model_weights", fold=1)
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="model-changed"):
+        evaluate.run(trained_study, tiny_settings)

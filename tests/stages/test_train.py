@@ -1,0 +1,154 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from relevox.errors import CohortError, ImageError, SettingsError, StudyError
+from relevox.records import Volume
+from relevox.stages import train
+from relevox.store import images, layout, models, tables
+
+
+def files_of(study):
+    return {path: path.stat().st_mtime_ns for path in sorted(study.rglob("*")) if path.is_file()}
+
+
+def test_every_fold_gets_weights_card_history_and_baselines(tiny_study, tiny_settings):
+    train.run(tiny_study, tiny_settings)
+    cohort = tables.read_cohort(tiny_study)
+    folds = tables.read_folds(tiny_study, cohort)
+    assert set(folds) == {0, 1, 2}
+    for fold in range(3):
+        network, card = models.load(tiny_study, fold)
+        assert not network.training
+        assert card.shape == tiny_settings.preprocessing.shape
+        assert card.channels == ("T1w", "FLAIR")
+        assert card.outcome == "EDSS >= 3"
+        assert card.training["n_train_scans"] == (~np.isin(folds, [fold, (fold + 1) % 3])).sum()
+        history = tables.read(layout.path(tiny_study, "history", fold=fold))
+        assert list(history[0]) == [
+            "epoch",
+            "train_loss",
+            "validation_loss",
+            "validation_balanced_accuracy",
+            "learning_rate",
+            "seconds",
+        ]
+        assert [row["epoch"] for row in history] == ["1", "2"]
+        baselines = tables.read_json(layout.path(tiny_study, "baselines", fold=fold))
+        assert set(baselines) == {"volumes", "scanner", "age_sex"}
+
+
+def test_the_card_names_no_patient(tiny_study, tiny_settings):
+    train.run(tiny_study, tiny_settings)
+    for kind in ("model", "baselines"):
+        text = layout.path(tiny_study, kind, fold=0).read_text()
+        assert "sub-" not in text and "ses-" not in text
+
+
+def test_inputs_are_the_preprocessed_images_in_the_cohorts_order(tiny_study, tiny_settings):
+    cohort = tables.read_cohort(tiny_study)
+    array = np.load(train.gather_inputs(tiny_study, tiny_settings, cohort), mmap_mode="r")
+    assert array.shape == (14, 2, *tiny_settings.preprocessing.shape) and array.dtype == np.float16
+    space = tiny_settings.preprocessing.space
+    for row, scan in enumerate(cohort.ids):
+        for channel, kind in enumerate(("t1w", "flair")):
+            image = images.read(layout.path(tiny_study, kind, scan, space=space)).data
+            np.testing.assert_array_equal(array[row, channel], image.astype(np.float16))
+    index = tables.read(layout.path(tiny_study, "inputs_index"))
+    assert [(r["participant_id"], r["session_id"]) for r in index] == [(s.participant, s.session) for s in cohort.ids]
+
+
+def test_a_second_run_changes_nothing_and_an_interrupted_one_is_resumed(tiny_study, tiny_settings, caplog):
+    train.run(tiny_study, tiny_settings)
+    before = files_of(tiny_study)
+    train.run(tiny_study, tiny_settings)
+    assert files_of(tiny_study) == before
+    layout.path(tiny_study, "provenance", stage="train", unit="fold-1").unlink()
+    with caplog.at_level(logging.INFO, logger="relevox"):
+        train.run(tiny_study, tiny_settings)
+    epochs = [message for message in caplog.messages if "epoch" in message]
+    assert len(epochs) == 2 and all("fold-1 epoch" in message for message in epochs)
+    changed = {path for path, time in files_of(tiny_study).items() if before.get(path) != time}
+    assert changed and all("fold-1" in path.as_posix() for path in changed)
+
+
+def test_other_settings_train_again(tiny_study, tiny_settings):
+    train.run(tiny_study, tiny_settings)
+    before = layout.path(tiny_study, "model_weights", fold=0).read_bytes()
+    training = tiny_settings.training.model_copy(update={"learning_rate": 5e-4})
+    train.run(tiny_study, tiny_settings.model_copy(update={"training": training}))
+    assert layout.path(tiny_study, "model_weights", fold=0).read_bytes() != before
+
+
+def test_a_changed_image_is_gathered_and_trained_again(tiny_study, tiny_settings):
+    cohort = tables.read_cohort(tiny_study)
+    train.gather_inputs(tiny_study, tiny_settings, cohort)
+    file = layout.path(tiny_study, "t1w", cohort.ids[2], space=tiny_settings.preprocessing.space)
+    image = images.read(file)
+    images.write(file, Volume(image.data * 2, image.affine))
+    array = np.load(train.gather_inputs(tiny_study, tiny_settings, cohort))
+    np.testing.assert_array_equal(array[2, 0], (image.data * 2).astype(np.float16))
+
+
+def test_the_same_seed_gives_the_same_weights_with_one_and_with_two_workers(tiny_study, tiny_settings):
+    train.run(tiny_study, tiny_settings)
+    first = {fold: tables.read_json(layout.path(tiny_study, "model", fold=fold))["sha256"] for fold in range(3)}
+    assert len(set(first.values())) == 3
+    for fold in range(3):
+        layout.path(tiny_study, "provenance", stage="train", unit=f"fold-{fold}").unlink()
+    train.run(tiny_study, tiny_settings, workers=2)
+    again = {fold: tables.read_json(layout.path(tiny_study, "model", fold=fold))["sha256"] for fold in range(3)}
+    assert again == first
+
+
+def test_a_scan_without_images_is_named(tiny_study, tiny_settings):
+    scan = tables.read_cohort(tiny_study).ids[4]
+    layout.path(tiny_study, "flair", scan, space=tiny_settings.preprocessing.space).unlink()
+    with pytest.raises(StudyError, match="study-incomplete") as caught:
+        train.run(tiny_study, tiny_settings)
+    assert scan.key in caught.value.file
+
+
+def test_images_of_another_grid_or_scale_are_refused(tiny_study, tiny_settings):
+    scan = tables.read_cohort(tiny_study).ids[0]
+    file = layout.path(tiny_study, "t1w", scan, space=tiny_settings.preprocessing.space)
+    image = images.read(file)
+    images.write(file, Volume(image.data * 1e6, image.affine))
+    with pytest.raises(ImageError, match="input-range"):
+        train.run(tiny_study, tiny_settings)
+    images.write(file, Volume(image.data[1:], image.affine))
+    with pytest.raises(ImageError, match="input-shape"):
+        train.run(tiny_study, tiny_settings)
+
+
+def test_more_folds_than_patients_of_a_class_are_refused(tiny_study, tiny_settings):
+    training = tiny_settings.training.model_copy(update={"n_folds": 7})
+    with pytest.raises(CohortError, match="set training.n_folds to 6"):
+        train.run(tiny_study, tiny_settings.model_copy(update={"training": training}))
+
+
+def test_a_network_that_is_too_deep_for_the_grid_is_refused(tiny_study, tiny_settings):
+    network = tiny_settings.network.model_copy(update={"widths": (4, 4, 4, 4, 4)})
+    with pytest.raises(SettingsError, match="network-too-deep"):
+        train.run(tiny_study, tiny_settings.model_copy(update={"network": network}))
+
+
+def test_a_training_that_diverges_leaves_no_model_behind(tiny_study, tiny_settings):
+    training = tiny_settings.training.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(Exception, match="loss-not-finite"):
+        train.run(tiny_study, tiny_settings.model_copy(update={"training": training}))
+    assert not layout.path(tiny_study, "model", fold=0).exists()
+
+
+def test_a_baseline_with_nothing_to_learn_from_is_left_out_and_said_so(tiny_study, tiny_settings, caplog):
+    file = layout.path(tiny_study, "cohort")
+    rows = [row | {"scanner": "n/a"} for row in tables.read(file)]
+    rows[3]["age_years"] = "n/a"
+    tables.write(file, rows)
+    with caplog.at_level(logging.WARNING, logger="relevox"):
+        train.run(tiny_study, tiny_settings)
+    assert any("scanner baseline is left out" in message for message in caplog.messages)
+    assert any("age_sex baseline: unknown values" in m and "1 of age_years" in m for m in caplog.messages)
+    assert set(json.loads(layout.path(tiny_study, "baselines", fold=0).read_text())) == {"volumes", "age_sex"}

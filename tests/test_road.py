@@ -1,0 +1,133 @@
+"""The whole road on a tiny simulated cohort, as a user types it."""
+
+import getpass
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from relevox.store import layout, tables
+
+pytestmark = pytest.mark.road
+
+NATIVE_ONLY = {"flair_to_t1w", "t1w_to_template", "t1w_to_template_warp"}
+"""Files that only a scan from native space has."""
+TRANSIENT = {"lock", "provenance"}
+
+
+def relevox(*arguments, expect=0):
+    """Run a command as a user does, and return what it printed."""
+    command = [sys.executable, "-m", "relevox.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == expect, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def bids(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("road") / "bids"
+    relevox("simulate", folder, "--preset", "tiny", "--workers", 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(bids):
+    folder = bids.parent / "study"
+    relevox("run", bids, folder, "--preset", "tiny", "--workers", 1)
+    relevox("benchmark", bids, folder)
+    relevox("report", folder)
+    return folder
+
+
+def files(folder):
+    return {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def state(folder):
+    return {name: (path.stat().st_mtime_ns, path.stat().st_size) for name, path in files(folder).items()}
+
+
+def test_every_kind_of_file_is_there(study):
+    missing = {
+        kind for kind in layout.PATTERNS if kind not in NATIVE_ONLY | TRANSIENT and not any(layout.find(study, kind))
+    }
+    assert missing == set()
+
+
+def test_every_model_predicted_every_scan_once(study):
+    cohort = tables.read_cohort(study)
+    by_model = {}
+    for prediction in tables.read_predictions(study):
+        by_model.setdefault(prediction.model, []).append(prediction.id)
+    assert {"cnn", "volumes", "scanner", "age_sex"} <= set(by_model)
+    assert all(sorted(ids) == sorted(cohort.ids) for ids in by_model.values())
+
+
+def test_the_input_folder_is_never_written_to(bids, study):
+    before = state(bids)
+    relevox("run", bids, study, "--workers", 1)
+    assert state(bids) == before
+
+
+def test_a_second_run_computes_no_map_and_no_weight_again(bids, study):
+    kept = {name: value for name, value in state(study).items() if name.name.endswith((".safetensors", ".nii.gz"))}
+    relevox("run", bids, study, "--workers", 1)
+    after = state(study)
+    assert kept == {name: after[name] for name in kept}
+
+
+def test_a_lost_fold_comes_back_the_same_bit_for_bit(study):
+    weights = layout.path(study, "model_weights", fold=1)
+    before = hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.unlink()
+    relevox("train", study, "--workers", 1)
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == before
+
+
+def test_the_report_says_that_the_patients_are_simulated_and_loads_nothing(study):
+    html = layout.path(study, "report").read_text(encoding="utf-8")
+    assert "says nothing about a person" in html
+    assert not re.search(r"(src|href)\s*=\s*[\"'](https?:)?//", html)
+    assert "<script" not in html
+
+
+def test_no_output_holds_a_path_a_host_or_a_user(study):
+    secrets = {str(study.parent).encode(), socket.gethostname().encode(), os.path.expanduser("~").encode()}
+    if len(getpass.getuser()) > 4:  # "root" is also the root of words
+        secrets.add(getpass.getuser().encode())
+    for name, path in files(study).items():
+        content = path.read_bytes()
+        content = gzip.decompress(content) if name.suffix == ".gz" else content
+        assert not [secret for secret in secrets if secret in content], name
+
+
+def test_bad_input_ends_in_one_message_with_file_and_row(bids, tmp_path):
+    broken = tmp_path / "bids"
+    shutil.copytree(bids, broken)
+    table = next(iter(sorted(broken.glob("sub-*/sub-*_sessions.tsv"))))
+    rows = tables.read(table)
+    tables.write(table, [{**rows[0], "EDSS": "3,5"}, *rows[1:]])
+    text = relevox("run", broken, tmp_path / "study", "--preset", "tiny", expect=2)
+    assert "table-number" in text and table.name in text and "row 1" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (("train", "nowhere"), 4, "study-incomplete"),
+        (("run", "nowhere", "out"), 2, "bids-missing"),
+        (("run", "nowhere", "out", "--preset", "papper"), 3, "did you mean 'paper'"),
+        (("check", "nowhere"), 2, "bids-missing"),
+        (("simulate", "out", "--preset", "tinny"), 3, "did you mean 'tiny'"),
+    ],
+)
+def test_a_wrong_command_ends_in_a_message_and_its_exit_code(tmp_path, monkeypatch, arguments, code, expected):
+    monkeypatch.chdir(tmp_path)
+    assert expected in relevox(*arguments, expect=code)
