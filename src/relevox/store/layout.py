@@ -66,6 +66,10 @@ PATTERNS: dict[str, str] = {
     # what the maps find of a simulated cohort's causes
     "benchmark": "benchmark/benchmark.tsv",
     "bayes": "benchmark/bayes.json",
+    # one new patient, beside the files of a scan
+    "prediction": "prediction.json",
+    "prediction_regions": "regions.tsv",
+    "prediction_page": "report.html",
     # report
     "report": "report/report.html",
 }

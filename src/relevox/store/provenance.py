@@ -11,16 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 from relevox import __version__
 from relevox.errors import StudyError
 from relevox.store import layout
 from relevox.store.atomic import write_text
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel", "nilearn", "antspyx", "SimpleITK", "matplotlib")
+"""Named with their versions in every methods section."""
 
 
 def sha256(path: str | Path) -> str:
@@ -91,6 +96,17 @@ def digest(study: Path, stage: str, name: str) -> str:
         return ""
     outputs = {key: entry["sha256"] for key, entry in record["outputs"].items()}
     return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the programs that results depend on."""
+    found = {"relevox": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""What the stages that explain and analyse share of the study folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from relevox.errors import StudyError
+from relevox.records import Cohort, Prediction, ScanId
+from relevox.store import images, layout, tables
+
+
+def cnn_predictions(study: Path, cohort: Cohort) -> dict[ScanId, Prediction]:
+    """Return the network's out-of-fold prediction of every scan.
+
+    Raises
+    ------
+    StudyError
+        When one is missing, or was made by the model of another fold than ``folds.tsv`` says.
+    """
+    made = {p.id: p for p in tables.read_predictions(study) if p.model == "cnn"}
+    for scan, fold in zip(cohort.ids, tables.read_folds(study, cohort), strict=True):
+        if scan not in made or made[scan].fold != fold:
+            raise StudyError(
+                f"expected a prediction of {scan} by the network of fold {fold}, but got none",
+                code="study-stale",
+                file=layout.path(study, "predictions", cohort="cohort").relative_to(study),
+                remedy="run evaluate again",
+            )
+    return {scan: made[scan] for scan in cohort.ids}
+
+
+def read_on_grid(root: Path, kind: str, scan: ScanId, shape: tuple[int, ...], **entities: object) -> np.ndarray:
+    """Read an image of a scan, ``(x, y, z)`` float32, that must lie on the study's grid.
+
+    Parameters
+    ----------
+    root : Path
+        The study folder, or the folder of derivatives that holds the file.
+    kind : str
+        A key of ``layout.PATTERNS``.
+    scan : ScanId
+        Which scan.
+    shape : tuple of int
+        Of the study's grid.
+    **entities
+        Of the file name.
+
+    Raises
+    ------
+    StudyError
+        When it is missing or of another shape.
+    """
+    file = layout.existing(root, kind, scan, **entities)
+    data = images.read(file).data
+    if data.shape != tuple(shape):
+        raise StudyError(
+            f"expected {tuple(shape)} voxels, but got {data.shape}",
+            code="study-stale",
+            file=file.relative_to(root),
+            remedy="run the stage that made it again with the study's settings",
+        )
+    return data
