@@ -93,7 +93,7 @@ def crop_loss(mask: np.ndarray) -> float:
         Between 0 and 1; NaN for an empty mask.
     """
     total = np.count_nonzero(mask)
-    return 1 - np.count_nonzero(crop(mask)) / total if total else float("nan")
+    return float(1 - np.count_nonzero(crop(mask)) / total) if total else float("nan")
 
 
 def block_mean(image: np.ndarray, block: int) -> np.ndarray:

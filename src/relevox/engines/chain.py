@@ -1,0 +1,393 @@
+"""From one patient's T1w and FLAIR to the network's input: arrays in, arrays out.
+
+The stages ``preprocess`` and ``predict`` send every raw scan down this road.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from relevox.config import PreprocessingSettings
+from relevox.engines import ants
+from relevox.errors import EngineError, ImageError
+from relevox.imaging import crop, quality
+from relevox.imaging.bias import head_mask, n4
+from relevox.imaging.crop import Grid
+from relevox.imaging.intensity import normalise, truncate
+from relevox.imaging.jacobian import jacobian
+from relevox.imaging.lesions import segment_lesions
+from relevox.imaging.regions import template_regions
+from relevox.imaging.resample import isotropic, resample
+from relevox.imaging.template import Template
+from relevox.imaging.tissue import segment
+from relevox.imaging.volumes import native_volumes_ml
+from relevox.records import Volume
+
+REGISTRATION_MM = 2.0
+"""Registrations to the template look at voxels of this edge."""
+
+RIGID_MM = 1.5
+"""Edge of the voxels for FLAIR to T1w: at 2 mm the error doubles."""
+
+START_PITCHES_DEGREES = (0.0, 15.0, -15.0, 30.0, -30.0)
+"""Poses from which the affine registration starts: heads are mostly nodded in the scanner."""
+
+MASK_MARGIN_MM = 10.0
+"""What lies further from the brain takes no part in the registration of FLAIR to T1w."""
+
+MIN_COVERAGE = 0.85
+"""A registration is trusted when this much of the template's surroundings lies in the field of view."""
+
+MIN_RIGID_NMI = 1.04
+"""Below it the headers did not bring FLAIR and T1w near enough, and another start is tried."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """A scan on the grid of the network's input, and what was measured on the way."""
+
+    t1w: Volume
+    """``(x, y, z)`` float32, normalised, 0 outside the brain."""
+    flair: Volume
+    """``(x, y, z)`` float32, normalised, 0 outside the brain."""
+    brain_mask: Volume
+    """``(x, y, z)`` bool."""
+    lesion_mask: Volume
+    """``(x, y, z)`` bool."""
+    jacobian: Volume
+    """``(x, y, z)`` float32, d(template) / d(native), affine part left out; 1 outside the template's brain."""
+    regions: Volume
+    """``(x, y, z)`` int32 labels of ``imaging.regions.REGIONS``: the patient's own."""
+    flair_to_t1w: np.ndarray
+    """``(4, 4)`` that brings FLAIR to T1w: from a T1w point to the FLAIR point, RAS+ millimetres."""
+    t1w_to_template: np.ndarray
+    """``(4, 4)`` that brings T1w to the template: from a template point to the T1w point."""
+    warp: Volume
+    """``(3, x, y, z)`` millimetres at 2 mm: from a template point to the affinely aligned patient's point."""
+    native_t1w: Volume
+    """``(x, y, z)`` the bias-corrected T1w on its own grid, for pictures."""
+    native_mask: np.ndarray
+    """``(x, y, z)`` bool, the brain on the T1w's grid."""
+    volumes_ml: dict[str, float]
+    """Native volumes in millilitres, by the names of the baselines' features."""
+    quality: dict[str, float]
+    """Measures of ``imaging.quality``."""
+    flags: tuple[str, ...]
+    """What a person should look at."""
+    steps: tuple[str, ...]
+    """What was done, in words."""
+    seconds: dict[str, float]
+    """Wall-clock time of each step."""
+
+
+def to_template(
+    t1w: Volume,
+    flair: Volume,
+    template: Template,
+    settings: PreprocessingSettings,
+    brain_mask: Volume | None = None,
+    lesion_mask: Volume | None = None,
+    network: object | None = None,
+    threads: int = 1,
+) -> Preprocessed:
+    """Bring one scan to the template.
+
+    1. Brain: the mask that was given, or the brain network on the bias-corrected T1w.
+    2. N4 bias correction of T1w inside the brain.
+    3. N4 of FLAIR inside the brain; FLAIR to T1w, rigid.
+    4. T1w to the template, rigid then affine (12 degrees of freedom), from several starts.
+    5. One resampling of each image to 1 mm.
+    6. Non-linear registration (SyN) for the Jacobian determinant and for the template's labels and priors.
+    7. Tissue (expectation maximisation), regions, lesions; their volumes in native millilitres.
+    8. Crop, block means on coarser grids, normalisation; quality measures.
+
+    Parameters
+    ----------
+    t1w, flair : Volume
+        ``(x, y, z)`` raw images, each on its own grid.
+    template : Template
+        On its whole 1 mm grid (``store.template.full``).
+    settings : PreprocessingSettings
+        Grid, normalisation, number of starts.
+    brain_mask, lesion_mask : Volume, optional
+        ``(x, y, z)`` in the space of the T1w, on any grid; used instead of our own.
+    network : optional
+        What ``imaging.brain_network.load`` returned; needed where no brain mask is given.
+    threads : int
+        For ITK; results repeat exactly with one.
+
+    Raises
+    ------
+    ImageError
+        For images that are empty or constant in the brain, and for an empty brain mask.
+    EngineError
+        When a registration fails or the crop loses too much of the brain.
+    """
+    clock = _Clock()
+    steps: list[str] = []
+
+    with clock("brain"):
+        native_mask = _brain(t1w, brain_mask, network, threads, steps)
+    with clock("bias_t1w"):
+        native_t1w = Volume(n4(t1w, native_mask, threads), t1w.affine)
+        brain_t1w = Volume(truncate(native_t1w.data * native_mask), t1w.affine)
+        steps.append("N4 bias correction of T1w inside the brain")
+    with clock("bias_flair"):
+        corrected_flair = Volume(_correct_flair(flair, Volume(native_mask, t1w.affine), threads), flair.affine)
+        steps.append("N4 bias correction of FLAIR inside the brain")
+    with clock("flair_to_t1w"):
+        flair_to_t1w = _align_flair(native_t1w, corrected_flair, native_mask, threads)
+        steps.append("FLAIR registered to T1w (rigid, mutual information)")
+    with clock("affine"):
+        fixed = isotropic(Volume(template.t1, template.affine), REGISTRATION_MM)
+        moving = isotropic(brain_t1w, REGISTRATION_MM)
+        matrix = _align_to_template(fixed, moving, template, Volume(native_mask, t1w.affine), settings, threads)
+        steps.append(f"T1w registered to the template (rigid, affine; best of {settings.registration_starts} starts)")
+    with clock("resample"):
+        whole = Grid(template.t1.shape, template.affine)
+        mask = _move_mask(Volume(native_mask, t1w.affine), whole, matrix)
+        template_t1w = resample(native_t1w, whole, matrix) * mask
+        template_flair = resample(corrected_flair, whole, flair_to_t1w @ matrix) * mask
+        steps.append("T1w and FLAIR each resampled once, to 1 mm")
+    with clock("syn"):
+        coarse = Grid(fixed.data.shape, fixed.affine)
+        aligned = Volume(resample(brain_t1w, coarse, matrix), fixed.affine)
+        warp = ants.syn(fixed, aligned, threads)
+        determinant = Volume(jacobian(warp.forward), fixed.affine)
+        steps.append("non-linear registration (SyN, 2 mm); Jacobian determinant d(template)/d(native)")
+    with clock("tissue"):
+        fractions = np.stack([template.grey, template.white, template.csf])
+        priors = _in_box(mask, Volume(fractions, template.affine), whole, warp.inverse, order=1)
+        grey, white, csf = segment(template_t1w, mask, *priors)
+        steps.append("tissue by expectation maximisation on T1w with the template's priors")
+    with clock("regions"):
+        atlas = _in_box(mask, Volume(template.atlas, template.affine), whole, warp.inverse, order=0)
+        regions = _regions(atlas, grey, white, csf, mask, settings)
+        steps.append("Desikan-Killiany labels of the template, fitted to the patient's tissue")
+    with clock("lesions"):
+        if lesion_mask is None:
+            lesions = segment_lesions(template_flair, mask, grey, priors[1], regions)
+            steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
+        else:
+            lesions = _move_mask(Volume(lesion_mask.data != 0, lesion_mask.affine), whole, matrix) & mask
+            steps.append("lesion mask as given")
+    with clock("measures"):
+        native_ml = abs(np.linalg.det(matrix[:3, :3])) / 1000
+        volumes = native_volumes_ml(grey, white, csf, regions, lesions, native_ml)
+        if lesion_mask is not None:
+            volumes["lesions"] = float(np.count_nonzero(lesion_mask.data) * lesion_mask.voxel_volume_ml)
+        warped = resample(aligned, coarse, displacement=warp.forward)
+        core = _move_mask(Volume(template.brain_mask, template.affine), coarse, np.eye(4))
+        both = mask & template.brain_mask
+        t1w_correlation, flair_correlation = (
+            quality.correlation(image[both], template.t1[both]) for image in (template_t1w, template_flair)
+        )
+        measures = {
+            "mask_ml": float(np.count_nonzero(native_mask) * t1w.voxel_volume_ml),
+            "mask_border_voxels": float(quality.border_voxels(native_mask)),
+            "mask_dice": quality.dice(mask, template.brain_mask),
+            "volume_factor": float(1 / (1000 * native_ml)),
+            "template_correlation": quality.correlation(warped[core], fixed.data[core]),
+            "template_correlation_affine": t1w_correlation,
+            "t1w_minus_flair_correlation": t1w_correlation - flair_correlation,
+            "folded_share": float(np.mean(determinant.data[core] <= 0)),
+            "crop_loss": crop.crop_loss(mask),
+            "t1w_flair_nmi": quality.normalised_mutual_information(template_t1w[mask], template_flair[mask]),
+            "slice_thickness_mm": float(max(t1w.voxel_size_mm.max(), flair.voxel_size_mm.max())),
+        }
+    if measures["crop_loss"] > settings.max_crop_loss:
+        raise EngineError(
+            f"the crop would lose {measures['crop_loss']:.2%} of the brain; at most "
+            f"{settings.max_crop_loss:.2%} is allowed",
+            code="crop-loss",
+            remedy="look at the brain mask: it may hold skull or neck, or the registration failed",
+        )
+    with clock("grid"):
+        study = crop.study_grid(settings.voxel_size_mm)
+
+        def share(image: np.ndarray) -> np.ndarray:
+            return crop.block_mean(crop.crop(image), settings.voxel_size_mm)
+
+        small_mask = share(mask) >= 0.5
+        images = [
+            normalise(share(image), small_mask, settings.normalisation) for image in (template_t1w, template_flair)
+        ]
+        steps.append(f"cropped to {study.shape} voxels of {settings.voxel_size_mm} mm, {settings.normalisation} scale")
+        # Around the template's brain the warp has nothing to hold on to: no change is said there.
+        small_jacobian = np.where(crop.crop(template.brain_mask), resample(determinant, crop.study_grid(1)), 1)
+        small_regions = crop.block_majority(crop.crop(regions), settings.voxel_size_mm) * small_mask
+
+    def placed(data: np.ndarray) -> Volume:
+        return Volume(data, study.affine)
+
+    return Preprocessed(
+        t1w=placed(images[0]),
+        flair=placed(images[1]),
+        brain_mask=placed(small_mask),
+        lesion_mask=placed(share(lesions) >= 0.5),
+        jacobian=placed(crop.block_mean(small_jacobian, settings.voxel_size_mm)),
+        regions=placed(small_regions),
+        flair_to_t1w=flair_to_t1w,
+        t1w_to_template=matrix,
+        warp=warp.forward,
+        native_t1w=native_t1w,
+        native_mask=native_mask,
+        volumes_ml=volumes,
+        quality=measures,
+        flags=quality.flags(measures),
+        steps=tuple(steps),
+        seconds=clock.seconds,
+    )
+
+
+class _Clock:
+    """Wall-clock seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 2)
+
+
+def _brain(t1w: Volume, given: Volume | None, network: object | None, threads: int, steps: list[str]) -> np.ndarray:
+    """Mask of the brain on the T1w's grid."""
+    if given is not None:
+        mask = _move_mask(Volume(given.data != 0, given.affine), Grid(t1w.data.shape, t1w.affine), np.eye(4))
+        steps.append("brain mask as given")
+    else:
+        if network is None:
+            raise EngineError(
+                "no brain mask was given and no brain network was loaded",
+                code="brain-mask-missing",
+                remedy="add a brain mask to the derivatives",
+            )
+        from relevox.imaging.brain_network import brain_mask as find_brain
+
+        corrected = n4(t1w, head_mask(t1w.data), threads)
+        mask = find_brain(corrected, t1w.affine, network).mask
+        steps.append("N4 bias correction of the head; brain mask by the brain network")
+    if not mask.any():
+        raise ImageError(
+            "expected a brain, but the brain mask is empty on the T1w image",
+            code="mask-empty",
+            remedy="check the T1w image, or give a brain mask in the derivatives",
+        )
+    return mask
+
+
+def _correct_flair(flair: Volume, native_mask: Volume, threads: int) -> np.ndarray:
+    """N4 of FLAIR where its header says that the brain is, or in the whole head where that is nowhere."""
+    inside = _move_mask(native_mask, Grid(flair.data.shape, flair.affine), np.eye(4))
+    if not inside.any():
+        inside = head_mask(flair.data)
+    return n4(flair, inside, threads)
+
+
+def _align_flair(t1w: Volume, flair: Volume, mask: np.ndarray, threads: int) -> np.ndarray:
+    """Map from T1w points to FLAIR points: from the headers, and from the centres where those mislead."""
+    near = ndimage.distance_transform_edt(~mask, sampling=t1w.voxel_size_mm) <= MASK_MARGIN_MM
+    fixed = isotropic(Volume(truncate(t1w.data) * near, t1w.affine), RIGID_MM)
+    moving = isotropic(Volume(truncate(flair.data), flair.affine), RIGID_MM)
+    grid = Grid(fixed.data.shape, fixed.affine)
+    inside = _move_mask(Volume(mask, t1w.affine), grid, np.eye(4))
+
+    def nmi(matrix: np.ndarray) -> float:
+        moved = resample(moving, grid, matrix)
+        value = quality.normalised_mutual_information(fixed.data[inside], moved[inside])
+        return -np.inf if np.isnan(value) else value
+
+    found = ants.rigid(fixed, moving, threads=threads)
+    if nmi(found) < MIN_RIGID_NMI:
+        start = np.eye(4)
+        start[:3, 3] = _centre(moving) - _centre(fixed)
+        found = max(found, ants.rigid(fixed, moving, start, threads), key=nmi)
+    return max(np.eye(4), found, key=nmi)
+
+
+def _align_to_template(
+    fixed: Volume,
+    moving: Volume,
+    template: Template,
+    native_mask: Volume,
+    settings: PreprocessingSettings,
+    threads: int,
+) -> np.ndarray:
+    """Map from template points to T1w points: the best of several affine registrations.
+
+    They are compared by normalised mutual information around the template's brain, among those that keep
+    most of it in the field of view: over whole images mutual information ranks them backwards.
+    """
+    grid = Grid(fixed.data.shape, fixed.affine)
+    around = _move_mask(Volume(template.brain_mask, template.affine), grid, np.eye(4))
+    around = ndimage.binary_dilation(around, iterations=2)
+    field_of_view = Volume(np.ones(native_mask.data.shape, dtype=np.float32), native_mask.affine)
+
+    def worth(matrix: np.ndarray) -> tuple[bool, float]:
+        covered = resample(field_of_view, grid, matrix)[around] > 0.5
+        moved = resample(moving, grid, matrix)
+        nmi = quality.normalised_mutual_information(fixed.data[around], moved[around])
+        return bool(covered.mean() > MIN_COVERAGE), -np.inf if np.isnan(nmi) else nmi
+
+    candidates = []
+    for pitch in START_PITCHES_DEGREES[: settings.registration_starts]:
+        start = _pitched(_centre(fixed), _centre(native_mask), pitch)
+        turned = ants.rigid(fixed, moving, start, threads)
+        candidates.append(ants.affine(fixed, moving, turned, threads))
+    return max(candidates, key=worth)
+
+
+def _pitched(template_centre: np.ndarray, patient_centre: np.ndarray, degrees: float) -> np.ndarray:
+    """Start that puts the centres on each other and nods the head."""
+    angle = np.deg2rad(degrees)
+    start = np.eye(4)
+    start[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    start[:3, 3] = patient_centre - start[:3, :3] @ template_centre
+    return start
+
+
+def _centre(volume: Volume) -> np.ndarray:
+    """Centre of mass in RAS+ millimetres."""
+    voxel = np.array(ndimage.center_of_mass(np.asarray(volume.data, dtype=np.float32)))
+    return volume.affine[:3, :3] @ voxel + volume.affine[:3, 3]
+
+
+def _move_mask(mask: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
+    """Bring a mask to a grid: linear, then a threshold at a half, which keeps volumes."""
+    if grid.shape == mask.data.shape and np.allclose(matrix @ grid.affine, mask.affine, atol=1e-3):
+        return mask.data.astype(bool)
+    return resample(Volume(mask.data.astype(np.float32), mask.affine), grid, matrix) > 0.5
+
+
+def _in_box(mask: np.ndarray, source: Volume, grid: Grid, displacement: Volume, order: int) -> np.ndarray:
+    """Resample in the mask's bounding box only; 0 outside."""
+    box = _box(mask)
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    part = resample(source, Grid(mask[box].shape, affine), displacement=displacement, order=order)
+    whole = np.zeros((*part.shape[:-3], *mask.shape), dtype=part.dtype)
+    whole[..., *box] = part
+    return whole
+
+
+def _regions(atlas, grey, white, csf, mask, settings: PreprocessingSettings) -> np.ndarray:
+    """The patient's regions, computed in the brain's bounding box."""
+    box = _box(mask)
+    regions = np.zeros(mask.shape, dtype=np.int32)
+    regions[box] = template_regions(
+        *(image[box] for image in (atlas, grey, white, csf, mask)), 1.0, settings.periventricular_mm
+    )
+    return regions
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    return ndimage.find_objects(mask.view(np.int8))[0]
