@@ -98,7 +98,7 @@ def to_template(
 ) -> Preprocessed:
     """Bring one scan to the template.
 
-    1. Brain: the mask that was given, or the brain network on the bias-corrected T1w.
+    1. Brain: the mask that was given, or the brain network's (which was trained on uneven intensities).
     2. N4 bias correction of T1w inside the brain.
     3. N4 of FLAIR inside the brain; FLAIR to T1w, rigid.
     4. T1w to the template, rigid then affine (12 degrees of freedom), from several starts.
@@ -133,7 +133,7 @@ def to_template(
     steps: list[str] = []
 
     with clock("brain"):
-        native_mask = _brain(t1w, brain_mask, network, threads, steps)
+        native_mask = _brain(t1w, brain_mask, network, steps)
     with clock("bias_t1w"):
         native_t1w = Volume(n4(t1w, native_mask, threads), t1w.affine)
         brain_t1w = Volume(truncate(native_t1w.data * native_mask), t1w.affine)
@@ -273,9 +273,8 @@ def _brain(t1w: Volume, given: Volume | None, network: object | None, threads: i
             )
         from relevox.imaging.brain_network import brain_mask as find_brain
 
-        corrected = n4(t1w, head_mask(t1w.data), threads)
-        mask = find_brain(corrected, t1w.affine, network).mask
-        steps.append("N4 bias correction of the head; brain mask by the brain network")
+        mask = find_brain(t1w.data, t1w.affine, network).mask
+        steps.append("brain mask of T1w by the brain network")
     if not mask.any():
         raise ImageError(
             "expected a brain, but the brain mask is empty on the T1w image",

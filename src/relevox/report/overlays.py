@@ -1,0 +1,101 @@
+"""Pictures by which a person judges preprocessing. They hold brains, never faces."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import ndimage
+
+from relevox.report.drawing import WIDTH_IN, axial_indices, grey_limits, house_style, show_strip, strip
+
+_OUTLINE = "#E8432E"
+_SECOND_OUTLINE = "#4CB3E6"
+_ROOM_MM = 5.0
+"""How far around the brain mask the head is shown: enough to see what the mask misses, too little for a face."""
+
+_N_SLICES = 8
+
+
+@house_style
+def brain_mask_overlay(t1w: np.ndarray, mask: np.ndarray, voxel_size_mm: float) -> Figure:
+    """Draw the outline of the brain mask on the T1w image.
+
+    Parameters
+    ----------
+    t1w : ndarray, ``(x, y, z)``
+        RAS+, cubic voxels.
+    mask : ndarray of bool, ``(x, y, z)``
+        The brain.
+    voxel_size_mm : float
+        Edge of a voxel.
+
+    Returns
+    -------
+    Figure
+        Two rows of axial slices; black further than 5 mm from the mask.
+    """
+    near = ndimage.distance_transform_edt(~mask, sampling=voxel_size_mm) <= _ROOM_MM
+    slices = axial_indices(mask, 2 * _N_SLICES, 0.02, 0.98)
+    return _rows([(t1w, slices[:_N_SLICES]), (t1w, slices[_N_SLICES:])], near, [(mask, _OUTLINE)], t1w[mask])
+
+
+@house_style
+def template_overlay(
+    t1w: np.ndarray, flair: np.ndarray, brain_mask: np.ndarray, template_mask: np.ndarray, ventricles: np.ndarray
+) -> Figure:
+    """Draw the template's outline on the patient's images in template space.
+
+    Parameters
+    ----------
+    t1w, flair : ndarray, ``(x, y, z)``
+        Brain only.
+    brain_mask : ndarray of bool, ``(x, y, z)``
+        The patient's.
+    template_mask, ventricles : ndarray of bool, ``(x, y, z)``
+        The template's brain and lateral ventricles.
+
+    Returns
+    -------
+    Figure
+        T1w above FLAIR, axial slices.
+    """
+    slices = axial_indices(template_mask, _N_SLICES)
+    shown = template_mask | brain_mask
+    outlines = [(template_mask, _OUTLINE), (ventricles, _SECOND_OUTLINE)]
+    return _rows([(t1w * brain_mask, slices), (flair * brain_mask, slices)], shown, outlines)
+
+
+@house_style
+def lesion_overlay(flair: np.ndarray, lesions: np.ndarray, brain_mask: np.ndarray) -> Figure:
+    """Draw the outline of the lesions on the FLAIR image.
+
+    Parameters
+    ----------
+    flair : ndarray, ``(x, y, z)``
+        Brain only.
+    lesions, brain_mask : ndarray of bool, ``(x, y, z)``
+        On the same grid.
+
+    Returns
+    -------
+    Figure
+        Two rows of axial slices.
+    """
+    slices = axial_indices(brain_mask, 2 * _N_SLICES, 0.25, 0.9)
+    rows = [(flair, slices[:_N_SLICES]), (flair, slices[_N_SLICES:])]
+    return _rows(rows, brain_mask, [(lesions, _OUTLINE)])
+
+
+def _rows(rows, shown: np.ndarray, outlines, reference: np.ndarray | None = None) -> Figure:
+    """Lay rows of slices under each other, all cut to the box of ``shown``."""
+    height, width = strip(shown, rows[0][1], shown).shape
+    figure = Figure(figsize=(WIDTH_IN, len(rows) * WIDTH_IN * height / width), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0, h_pad=0.01, hspace=0, wspace=0)
+    for axes, (image, slices) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+        limits = grey_limits(image, shown) if reference is None else grey_limits(reference, reference > -np.inf)
+        show_strip(axes, image, slices, shown, limits=limits, sides=True)
+        for mask, colour in outlines:
+            laid = np.nan_to_num(strip(mask, slices, shown))
+            if laid.any():
+                axes.contour(laid, [0.5], colors=colour, linewidths=0.5)
+    return figure
