@@ -1,35 +1,63 @@
 """A study folder as preprocessing leaves it: tiny random images on the 8 mm grid."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from relevox.config import preset
-from relevox.records import Cohort, Observation, ScanId, Volume
-from relevox.store import images, layout, tables
+from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
+from relevox.stages import evaluate, train
+from relevox.store import images, layout, models, provenance, tables
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """On small arrays more threads only wait for each other."""
-    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "cores", lambda: 1)
+        patch.setattr(evaluate, "cores", lambda: 1)
+        torch.set_num_threads(1)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_settings():
     settings = preset("tiny")
     training = settings.training.model_copy(update={"device": "cpu", "precision": "float32"})
     return settings.model_copy(update={"training": training})
 
 
+@pytest.fixture(scope="session")
+def made_study(tmp_path_factory, tiny_settings):
+    return make_study(tmp_path_factory.mktemp("made") / "study", tiny_settings)
+
+
+@pytest.fixture(scope="session")
+def made_trained_study(made_study, tmp_path_factory, tiny_settings):
+    study = shutil.copytree(made_study, tmp_path_factory.mktemp("trained") / "study")
+    train.run(study, tiny_settings)
+    return study
+
+
 @pytest.fixture
-def tiny_study(tmp_path, tiny_settings):
+def tiny_study(made_study, tmp_path):
+    """A study with preprocessed images, for one test."""
+    return shutil.copytree(made_study, tmp_path / "study")
+
+
+@pytest.fixture
+def trained_study(made_trained_study, tmp_path):
+    """The same after training, for one test."""
+    return shutil.copytree(made_trained_study, tmp_path / "study")
+
+
+def make_study(study, settings):
     """Fourteen scans of twelve patients, half of them positive; positives have a bright spot in FLAIR."""
-    study, rng = tmp_path / "study", np.random.default_rng(0)
-    ids = [ScanId(f"sub-{n:02d}", "ses-01") for n in range(12)] + [
-        ScanId("sub-00", "ses-02"),
-        ScanId("sub-01", "ses-02"),
-    ]
+    rng = np.random.default_rng(0)
+    ids = [ScanId(f"sub-{n:02d}", "ses-01") for n in range(12)]
+    ids += [ScanId("sub-00", "ses-02"), ScanId("sub-01", "ses-02")]
     observations = [
         Observation(
             id=scan,
@@ -43,7 +71,7 @@ def tiny_study(tmp_path, tiny_settings):
     ]
     cohort = Cohort(tuple(observations))
     tables.write_cohort(study, cohort)
-    space, shape = tiny_settings.preprocessing.space, tiny_settings.preprocessing.shape
+    space, shape = settings.preprocessing.space, settings.preprocessing.shape
     volumes = []
     for observation in cohort:
         for kind in ("t1w", "flair"):
@@ -57,4 +85,38 @@ def tiny_study(tmp_path, tiny_settings):
             | {f"{name}_ml": float(rng.normal(500, 50)) for name in tables.VOLUME_NAMES}
         )
     tables.write(layout.path(study, "volumes"), volumes)
+    return study
+
+
+@pytest.fixture
+def predicted_study(tiny_study, tiny_settings):
+    """The tiny study with masks, Jacobians, untrained networks and made-up predictions: TP, FP and TN, no FN."""
+    study, settings = tiny_study, tiny_settings
+    cohort, rng = tables.read_cohort(study), np.random.default_rng(1)
+    space, shape = settings.preprocessing.space, settings.preprocessing.shape
+    for scan in cohort.ids:
+        brain = np.zeros(shape, dtype=bool)
+        brain[2:-2, 2:-2, 2:-2] = True
+        made = {
+            "brain_mask": brain,
+            "lesion_mask": brain & (rng.random(shape) < 0.05),
+            "jacobian": np.where(brain, 1 + 0.1 * rng.standard_normal(shape), 1).astype(np.float32),
+        }
+        for kind, data in made.items():
+            images.write(layout.path(study, kind, scan, space=space), Volume(data, np.diag([8, 8, 8, 1.0])))
+    train.gather_inputs(study, settings, cohort)
+    folds = train.deal_folds(study, settings, cohort)
+    for fold in range(settings.training.n_folds):
+        torch.manual_seed(fold)
+        card = models.ModelCard.of(settings, fold, {})
+        written = models.save(study, card, card.build())
+        provenance.Unit(study, "train", f"fold-{fold}").record(written)
+    sure = {1: [0.9], 0: [0.2, 0.8]}
+    tables.write_predictions(
+        study,
+        [
+            Prediction(o.id, "cnn", int(fold), o.label, sure[o.label][n % len(sure[o.label])])
+            for n, (o, fold) in enumerate(zip(cohort, folds, strict=True))
+        ],
+    )
     return study

@@ -8,12 +8,6 @@ from relevox.statistics.scores import classification_scores
 from relevox.store import layout, models, tables
 
 
-@pytest.fixture
-def trained_study(tiny_study, tiny_settings):
-    train.run(tiny_study, tiny_settings)
-    return tiny_study
-
-
 def test_every_scan_is_predicted_once_by_each_model_of_its_own_fold(trained_study, tiny_settings):
     evaluate.run(trained_study, tiny_settings)
     cohort = tables.read_cohort(trained_study)

@@ -94,8 +94,8 @@ def vote(probabilities: np.ndarray) -> Vote:
 
     Examples
     --------
-    >>> vote(np.array([[0.6, 0.9], [0.6, 0.4], [0.1, 0.4]])).predicted
-    array([1, 0])
+    >>> vote(np.array([[0.6, 0.9], [0.6, 0.4], [0.1, 0.4]])).predicted.tolist()
+    [1, 0]
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     votes = (probabilities > 0.5).sum(axis=0)  # an exact 0.5 is a vote for class 0, as in argmax

@@ -6,10 +6,13 @@ how far the outcome can be guessed without looking at the brain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+
+from relevox.records import Cohort
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class Design:
     """Names of the columns."""
     values: np.ndarray
     """``(n, k)`` one row a scan; NaN where a value is unknown."""
+
+    @property
+    def n_unknown(self) -> dict[str, int]:
+        """Scans per feature whose value is unknown; features without such scans are not listed."""
+        counts = (~np.isfinite(self.values)).sum(axis=0)
+        return {name: int(count) for name, count in zip(self.features, counts, strict=True) if count}
 
     @property
     def is_informative(self) -> bool:
@@ -112,19 +121,38 @@ def fit_logistic(design: Design, labels: np.ndarray, rows: np.ndarray, balanced:
     )
 
 
-def volumes_design(names: tuple[str, ...], volumes_ml: np.ndarray) -> Design:
+def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray) -> tuple[Design, ...]:
+    """Describe a cohort in every way a baseline uses.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n scans.
+    volume_names : sequence of str
+        Of the six volumes.
+    volumes_ml : ndarray, (n, 6)
+        Millilitres.
+    """
+    return (
+        volumes_design(volume_names, volumes_ml),
+        scanner_design([o.scanner for o in cohort]),
+        age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort]),
+    )
+
+
+def volumes_design(names: Sequence[str], volumes_ml: np.ndarray) -> Design:
     """Describe scans by their six volumes, ``(n, 6)`` in millilitres."""
     return Design("volumes", tuple(f"{name}_ml" for name in names), np.asarray(volumes_ml, dtype=float))
 
 
-def scanner_design(scanners: list[str]) -> Design:
+def scanner_design(scanners: Sequence[str]) -> Design:
     """Describe scans by the scanner alone: one column a model; an unknown scanner is a column of its own."""
     named = np.array([scanner or "unknown" for scanner in scanners])
     models = sorted(set(named.tolist()))
     return Design("scanner", tuple(models), (named[:, None] == np.array(models)).astype(float))
 
 
-def age_sex_design(age_years: list[float], sex: list[str]) -> Design:
+def age_sex_design(age_years: Sequence[float], sex: Sequence[str]) -> Design:
     """Describe scans by age and sex (1 female, 0 male, NaN unknown)."""
     female = [{"F": 1.0, "M": 0.0}.get(value, np.nan) for value in sex]
     return Design("age_sex", ("age_years", "female"), np.column_stack([age_years, female]).astype(float))

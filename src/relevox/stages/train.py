@@ -1,0 +1,264 @@
+"""Train the network and the baselines, one job a fold."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from relevox.config import Settings
+from relevox.engines.workers import cores, raise_failures, run_all
+from relevox.errors import ImageError, SettingsError
+from relevox.learning import training
+from relevox.records import Cohort, Fold, ScanId
+from relevox.statistics import baselines
+from relevox.statistics.folds import patient_folds, rounds
+from relevox.store import images, layout, models, provenance, tables
+from relevox.store.atomic import replacing
+from relevox.store.models import ModelCard
+
+logger = logging.getLogger("relevox")
+
+
+def run(study: Path, settings: Settings, workers: int = 1) -> None:
+    """Train one network and the baselines per fold (SPEC 3 and 4).
+
+    1. Gather the preprocessed images into one float16 array on disk, from which batches are streamed.
+    2. Deal the patients into folds, once for all models.
+    3. Train every fold that is not up to date: network, then logistic regressions.
+
+    Parameters
+    ----------
+    study : Path
+        With ``cohort.tsv``, ``volumes.tsv`` and preprocessed images.
+    settings : Settings
+        ``network``, ``training``, ``preprocessing`` (grid and normalisation) and ``seed``.
+    workers : int
+        Folds trained at once; they share the cores.
+
+    Raises
+    ------
+    CohortError
+        When the cohort cannot be dealt into folds.
+    EngineError
+        When a training diverges.
+    """
+    _check_grid(settings)
+    cohort = tables.read_cohort(study)
+    gather_inputs(study, settings, cohort)
+    folds = deal_folds(study, settings, cohort)
+    all_rounds = rounds(folds, cohort.labels, cohort.patients)
+    _report_missing(study, cohort)
+    workers = max(1, min(workers, len(all_rounds)))
+    outcomes = run_all(
+        partial(train_fold, study, settings, threads=max(1, cores() // workers)),
+        all_rounds,
+        workers,
+        description="train",
+        labels=[f"fold-{fold.index}" for fold in all_rounds],
+    )
+    raise_failures(outcomes)
+
+
+def gather_inputs(study: Path, settings: Settings, cohort: Cohort) -> Path:
+    """Write all images of the cohort into one array ``(n, 2, x, y, z)`` float16, and its rows' names.
+
+    Raises
+    ------
+    ImageError
+        For an image of another shape, or with values float16 cannot hold.
+    StudyError
+        When a scan has not been preprocessed.
+    """
+    space, shape = settings.preprocessing.space, settings.preprocessing.shape
+    made_from = {scan.key: _input_digest(study, scan, space) for scan in cohort.ids}
+    unit = provenance.Unit(
+        study,
+        stage="train",
+        name="inputs",
+        settings={"channels": models.CHANNELS, "shape": shape, "scans": list(made_from)},
+        inputs=made_from,
+    )
+    file, index = layout.path(study, "inputs"), layout.path(study, "inputs_index")
+    if unit.is_current():
+        return file
+    with replacing(file) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.float16, shape=(len(cohort), len(models.CHANNELS), *shape)
+        )
+        for row, scan in enumerate(cohort.ids):
+            for channel, kind in enumerate(("t1w", "flair")):
+                array[row, channel] = _half(layout.existing(study, kind, scan, space=space), shape)
+        array.flush()
+        del array
+    tables.write(index, [tables.id_columns(scan) | {"row": row} for row, scan in enumerate(cohort.ids)])
+    unit.record([file, index])
+    logger.info("train: gathered %d scans of %s voxels", len(cohort), " x ".join(map(str, shape)))
+    return file
+
+
+def deal_folds(study: Path, settings: Settings, cohort: Cohort) -> np.ndarray:
+    """Write ``folds.tsv`` once per cohort, and return the fold of every scan."""
+    n_folds = settings.training.n_folds
+    unit = provenance.Unit(
+        study,
+        stage="train",
+        name="folds",
+        settings={
+            "n_folds": n_folds,
+            "seed": settings.seed,
+            "scans": [scan.key for scan in cohort.ids],
+            "labels": cohort.labels.tolist(),
+        },
+    )
+    if not unit.is_current():
+        folds = patient_folds(cohort.labels, cohort.patients, n_folds, settings.seed)
+        unit.record([tables.write_folds(study, cohort, folds)])
+        logger.info("train: %d folds of %s scans", n_folds, ", ".join(map(str, np.bincount(folds))))
+    return tables.read_folds(study, cohort)
+
+
+def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) -> None:
+    """Train what belongs to one fold, unless it is up to date.
+
+    Writes weights, card, history and ``baselines.json``.
+    """
+    name = f"fold-{fold.index}"
+    unit = provenance.Unit(
+        study,
+        stage="train",
+        name=name,
+        settings={
+            "network": settings.network.model_dump(),
+            "training": settings.training.model_dump(),
+            "preprocessing": settings.preprocessing.model_dump(),
+            "outcome": settings.cohort.model_dump(),
+            "seed": settings.seed,
+        },
+        inputs={
+            "inputs": provenance.digest(study, "train", "inputs"),
+            "cohort": provenance.sha256(layout.existing(study, "cohort")),
+            "folds": provenance.sha256(layout.existing(study, "folds")),
+            "volumes": provenance.sha256(layout.existing(study, "volumes")),
+        },
+    )
+    if unit.is_current():
+        logger.info("train: %s is up to date", name)
+        return
+    torch.set_num_threads(threads)
+    # numbers too small for float32 are computed a hundred times slower, and mean nothing here
+    torch.set_flush_denormal(True)
+    cohort = tables.read_cohort(study)
+    outputs = _train_network(study, settings, cohort, fold)
+    outputs.append(_fit_baselines(study, settings, cohort, fold))
+    unit.record(outputs)
+
+
+def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> list[Path]:
+    inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
+    # hashed, so that fold 1 of seed 0 is not fold 0 of seed 1
+    seed = int(np.random.SeedSequence([settings.seed, fold.index]).generate_state(1)[0])
+    torch.manual_seed(seed)
+    network = ModelCard.of(settings, fold.index, {}).build()
+
+    def log(epoch: training.Epoch) -> None:
+        logger.info(
+            "train: fold-%d epoch %d/%d: loss %.3f, validation loss %.3f, balanced accuracy %.3f, %.1f s",
+            fold.index,
+            epoch.epoch,
+            settings.training.max_epochs,
+            epoch.train_loss,
+            epoch.validation_loss,
+            epoch.validation_balanced_accuracy,
+            epoch.seconds,
+        )
+
+    trained = training.train(
+        network, inputs, cohort.labels, fold.train, fold.validation, settings.training, seed, on_epoch=log
+    )
+    kept = trained.history[trained.epoch - 1]
+    summary = {
+        "settings": settings.training.model_dump(),
+        "seed": seed,
+        "n_train_scans": len(fold.train),
+        "n_train_patients": len(np.unique(cohort.patients[fold.train])),
+        "n_train_samples": trained.n_samples,
+        "n_validation_scans": len(fold.validation),
+        "class_weights": trained.class_weights,
+        "epochs": len(trained.history),
+        "epoch_kept": trained.epoch,
+        "stopped": trained.stopped,
+        "validation_loss": kept.validation_loss,
+        "validation_balanced_accuracy": kept.validation_balanced_accuracy,
+        "device": trained.device,
+        "precision": trained.precision,
+        "torch": torch.__version__,
+    }
+    outputs = models.save(study, ModelCard.of(settings, fold.index, summary), trained.network)
+    history = layout.path(study, "history", fold=fold.index)
+    return [*outputs, tables.write(history, [asdict(epoch) for epoch in trained.history])]
+
+
+def _fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> Path:
+    balanced = settings.training.class_weights == "inverse_frequency"
+    fitted = {
+        design.name: asdict(baselines.fit_logistic(design, cohort.labels, fold.train, balanced))
+        for design in baselines.cohort_designs(cohort, *tables.read_volumes(study, cohort))
+        if design.is_informative
+    }
+    return tables.write_json(layout.path(study, "baselines", fold=fold.index), fitted)
+
+
+def _report_missing(study: Path, cohort: Cohort) -> None:
+    for design in baselines.cohort_designs(cohort, *tables.read_volumes(study, cohort)):
+        if not design.is_informative:
+            logger.warning(
+                "train: the %s baseline is left out: its features are unknown, or the same for every scan", design.name
+            )
+        elif design.n_unknown:
+            counts = ", ".join(f"{count} of {name}" for name, count in design.n_unknown.items())
+            logger.warning(
+                "train: %s baseline: unknown values are replaced by the training mean: %s", design.name, counts
+            )
+
+
+def _input_digest(study: Path, scan: ScanId, space: str) -> str:
+    recorded = provenance.digest(study, "preprocess", scan.key)
+    if recorded:
+        return recorded
+    return " ".join(provenance.sha256(layout.existing(study, kind, scan, space=space)) for kind in ("t1w", "flair"))
+
+
+def _half(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    data = images.read(file).data
+    if data.shape != tuple(shape):
+        raise ImageError(
+            f"expected {shape} voxels, but got {data.shape}",
+            code="input-shape",
+            file=file.name,
+            remedy="preprocess again with the present settings",
+        )
+    if not np.abs(data).max() < np.finfo(np.float16).max:
+        raise ImageError(
+            f"expected normalised intensities, but got values up to {np.abs(data).max():g}",
+            code="input-range",
+            file=file.name,
+            remedy="preprocess the scan again",
+        )
+    return data.astype(np.float16)
+
+
+def _check_grid(settings: Settings) -> None:
+    edge = 2 ** len(settings.network.widths)  # every block ends in a max-pool that halves the grid
+    if min(settings.preprocessing.shape) < edge:
+        raise SettingsError(
+            f"{len(settings.network.widths)} residual blocks need edges of at least {edge} voxels, "
+            f"but the grid has {settings.preprocessing.shape}",
+            code="network-too-deep",
+            row="network.widths",
+            remedy="use fewer blocks or a finer grid",
+        )
