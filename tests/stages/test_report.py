@@ -43,6 +43,7 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
             )
     cohort = Cohort(tuple(observations))
     tables.write_cohort(study, cohort)
+    tables.write_json(layout.path(study, "cohort_card"), {"simulated": simulated})
     patients = {p: k for k, p in enumerate(dict.fromkeys(cohort.patients.tolist()))}
     folds = np.array([patients[o.id.participant] % settings.training.n_folds for o in cohort])
     tables.write_folds(study, cohort, folds)
@@ -114,14 +115,13 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
         lesions = periventricular & (blob() > 0.3)
         flair = (0.6 * head.grey + 0.45 * head.white + 0.9 * lesions) * head.brain_mask + 0.03 * np.abs(blob(2))
         images.write(layout.path(study, "flair", o.id, space=space), Volume(flair.astype(np.float32), affine))
+        images.write(layout.path(study, "brain_mask", o.id, space=space), Volume(head.brain_mask, affine))
         measures = {"volumes_ml": {}, "quality": {}, "flags": [], "steps": ["fabricated for a test"], "seconds": {}}
-        tables.write_json(layout.path(study, "measures", o.id), measures | {"simulated": simulated})
+        tables.write_json(layout.path(study, "measures", o.id), measures)
         for method in settings.attribution.methods:
             relevance = np.maximum(blob(8) + 2 * lesions, 0 if method == "lrp" else -5) * head.brain_mask
             relevance = (relevance / relevance.sum() * p.probability).astype(np.float32)
-            images.write(
-                layout.path(study, "relevance", o.id, space=space, method=method), Volume(relevance, affine)
-            )
+            images.write(layout.path(study, "relevance", o.id, space=space, method=method), Volume(relevance, affine))
             card = tables.id_columns(o.id) | {"method": method, "rule": "alpha 1, beta 0", "target": p.predicted}
             card |= {"start": p.probability, "sum": 0.8 * p.probability, "fold": p.fold, "group": p.group}
             tables.write_json(layout.path(study, "relevance_card", o.id, space=space, method=method), card)
@@ -172,8 +172,7 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
     leak = {"correlation_lesion_load": -0.64, "correlation_label": -0.4, "auc_label": 0.21}
     tables.write(
         layout.path(study, "input_leak"),
-        [{"channel": "T1w", "correlation_lesion_load": 0.1, "correlation_label": 0.0, "auc_label": 0.52}]
-        + [{"channel": "FLAIR"} | leak],
+        [{"channel": "T1w"} | dict.fromkeys(leak, 0.1) | {"auc_label": 0.52}, {"channel": "FLAIR"} | leak],
     )
     if simulated:
         rows = [
@@ -182,8 +181,11 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
             for t in ("periventricular_lesions", "other_lesions")
             for measure, v in (("enrichment", base), ("relevance_mass", 0.1), ("auc", 0.55 + base / 20))
         ]
+        rows.append({"method": "lrp", "target": "class", "measure": "class_swap_correlation", "value": 0.997})
+        rows[-1] |= {"ci_low": 0.99, "ci_high": 0.999, "n": 14}
         tables.write(layout.path(study, "benchmark"), rows)
-        bayes = {"bayes_accuracy": 0.88, "bayes_auc": 0.954, "label": "location", "confounding": 1.0}
+        bayes = {"logit_explained_by": {"periventricular_lesions": 0.6, "other_lesions": -0.4, "r2": 0.5}}
+        bayes |= {"bayes_accuracy": 0.88, "bayes_auc": 0.954, "label": "location", "confounding": 1.0}
         causes = {"periventricular_load": 1.0, "other_load": -1.0}
         tables.write_json(layout.path(study, "bayes"), bayes | {"causes": causes})
     return cohort
@@ -192,6 +194,14 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
 def write_map(study, group, desc, statistic, data, affine):
     path = layout.path(study, "group_map", group=group, desc=desc, statistic=statistic)
     images.write(path, Volume(np.asarray(data, dtype=np.float32), affine))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_pictures():
+    """Draw at a resolution that takes little time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "DPI", 40)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +297,7 @@ def test_a_simulated_cohort_says_so_across_the_top(study, blank_figures):
     sentence = "A model trained on simulated patients says nothing about a person."
     assert words(html(study)).count(sentence) == 2  # banner and limits
     shutil.rmtree(study / "benchmark")
-    report.run(study, SETTINGS)  # the scans' own records still tell
+    report.run(study, SETTINGS)  # the study's own card still tells
     text = words(html(study))
     assert text.count(sentence) == 2
     assert "does not hold it: the maps against the known causes" in text
@@ -303,6 +313,10 @@ def test_baselines_inside_the_interval_are_named(whole_study):
     text = words(html(whole_study))
     assert "The six volumes reach an AUC of 0.78 (0.69 to 0.86), which lies inside the CNN&#39;s 95 % interval" in text
     assert "Age and sex alone reach an AUC of 0.64 (0.55 to 0.72), below the CNN&#39;s 95 % interval" in text
+
+
+def test_the_measured_class_swap_stands_in_the_limits(whole_study):
+    assert "Here maps of the two classes correlate 0.997 (n = 14)." in words(html(whole_study))
 
 
 def test_the_leak_is_named_in_the_limits(whole_study):

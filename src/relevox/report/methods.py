@@ -1,0 +1,171 @@
+"""The methods section, written from the settings and counts of what really ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from relevox.config import Settings
+from relevox.report.drawing import method_title
+from relevox.report.results import StudyResults
+from relevox.report.scores import MODEL_TITLES, model_order
+
+
+def methods(results: StudyResults) -> list[tuple[str, str]]:
+    """Return headed paragraphs: (heading, paragraph).
+
+    Parameters
+    ----------
+    results : StudyResults
+        Settings, counts, the preprocessing's own steps and the versions.
+    """
+    return [
+        ("Cohort", cohort_text(results)),
+        ("Preprocessing", preprocessing_text(results)),
+        ("Network and training", training_text(results)),
+        ("Comparison models", baseline_text(results)),
+        ("Evaluation", evaluation_text(results)),
+        ("Attention maps", attribution_text(results.settings)),
+        ("Group analysis", analysis_text(results.settings)),
+        ("Software", software_text(results.versions)),
+    ]
+
+
+def cohort_text(results: StudyResults) -> str:
+    """Say who is in the study and what is predicted."""
+    c, n = results.settings.cohort, len(results.cohort)
+    patients = len(set(results.cohort.patients.tolist()))
+    positive = int(results.cohort.labels.sum())
+    if c.window_direction == "both":
+        when = f"at most {c.window_days} days before or after it"
+    else:
+        when = f"0 to {c.window_days} days {c.window_direction} it"
+    kind = "simulated " if results.simulated else ""
+    return (
+        f"{n} scans (T1w and FLAIR) of {patients} {kind}patients were used, {positive} with {results.classes[1]} and "
+        f"{n - positive} with {results.classes[0]}. A scan takes the first score dated {when}."
+    )
+
+
+def preprocessing_text(results: StudyResults) -> str:
+    """Say what preprocessing did, in the words it recorded itself."""
+    p = results.settings.preprocessing
+    n = len(results.cohort)
+    steps = [f"{step} ({count} of {n} scans)" if count != n else step for step, count in results.steps]
+    recorded = f"Recorded steps: {'; '.join(steps)}." if steps else "The scans carry no record of their steps."
+    scale = {
+        "median": "clipped at 0 and divided by the median of the brain",
+        "percentile": "clipped to the 0.5th to 99.5th percentile of the brain and scaled to 0 to 1",
+        "minmax": "scaled to 0 to 1 by the brain's minimum and maximum",
+    }[p.normalisation]
+    shape = " x ".join(str(size) for size in p.shape)
+    return (
+        f"{recorded} Images in {p.space} space were {scale}, the background set to 0, and cropped to {shape} voxels of "
+        f"{p.voxel_size_mm} mm."
+    )
+
+
+def training_text(results: StudyResults) -> str:
+    """Say what was trained, and how."""
+    s, t = results.settings.network, results.settings.training
+    epochs = [max(int(row["epoch"]) for row in rows) for rows in results.histories.values() if rows]
+    span = "" if not epochs else (f"{min(epochs)}" if min(epochs) == max(epochs) else f"{min(epochs)} to {max(epochs)}")
+    schedule = (
+        f"the rate multiplied by {t.plateau_factor:g} after {t.plateau_patience} epochs without better validation loss"
+        if t.schedule == "plateau"
+        else "a one-cycle schedule"
+    )
+    stopping = (
+        f"early stopping after {t.early_stopping_patience} epochs without better validation loss"
+        if t.early_stopping_patience
+        else "no early stopping"
+    )
+    kept = "the weights of the best validation loss" if t.restore_best else "the last weights"
+    optimiser = {"adam": "Adam", "adamw": f"AdamW (weight decay {t.weight_decay:g})"}[t.optimiser]
+    ran = f" {span} epochs were run per fold." if span else ""
+    return (
+        f"A 3D residual network with {len(s.widths)} blocks ({', '.join(map(str, s.widths))} kernels), a global "
+        f"max-pool and two further layers ({s.head_widths[0]} and {s.head_widths[1]} kernels) was trained in "
+        f"{len(results.histories)} folds, split by patient and balanced by class; a fold's neighbour was its "
+        f"validation set. {optimiser}, learning rate {t.learning_rate:g}, batches of {t.batch_size}, {schedule}, at "
+        f"most {t.max_epochs} epochs, {stopping}, {kept} kept.{ran} Training scans were mirrored left to right "
+        f"({100 * t.mirror_positives:.0f} % of class 1, {100 * t.mirror_negatives:.0f} % of class 0, added to the "
+        f"originals) and received noise (sigma {t.noise_sigma:g}); class weights: {t.class_weights.replace('_', ' ')}."
+    )
+
+
+def baseline_text(results: StudyResults) -> str:
+    """Say which models stand beside the network."""
+    models = [m for m in model_order([p.model for p in results.predictions]) if m != "cnn"]
+    named = ", ".join(MODEL_TITLES.get(model, model) for model in models)
+    if not named:
+        return "No comparison model was fitted."
+    return f"On the same folds, standardised on the training scans only: {named}."
+
+
+def evaluation_text(results: StudyResults) -> str:
+    """Say how scores and intervals were made."""
+    e = results.settings.evaluation
+    sizes = np.bincount(results.folds)
+    sizes = sizes[sizes > 0]
+    return (
+        f"Scores are those of the pooled out-of-fold predictions ({sizes.size} folds of {sizes.min()} to {sizes.max()} "
+        f"scans). Intervals: {100 * e.confidence:g} %, {e.n_bootstrap} bootstrap samples of whole patients. A "
+        "probability above 0.5 is class 1."
+    )
+
+
+def attribution_text(settings: Settings) -> str:
+    """Say how the maps were made."""
+    a = settings.attribution
+    details = {
+        "lrp": f"{method_title('lrp')}, started from the explained class's {a.lrp_start}"
+        if a.lrp_start != "one"
+        else f"{method_title('lrp')}, started from 1",
+        "integrated_gradients": f"integrated gradients from the cohort's mean ({a.integrated_gradients_steps} steps)",
+    }
+    target = {
+        "predicted": "predicted class",
+        "positive": "class 1",
+        "negative": "class 0",
+        "true": "true class",
+    }[a.target]
+    return (
+        f"Every scan was explained by the model of the fold in which it was tested, for the {target}: "
+        f"{'; '.join(details.get(method, method_title(method)) for method in a.methods)}; and occlusion of each region "
+        "by the cohort's mean. Maps are sums over the two channels."
+    )
+
+
+def analysis_text(settings: Settings) -> str:
+    """Say how the maps were analysed."""
+    a = settings.analysis
+    scaled = "Maps were scaled to sum 1 first. " if a.normalise else "Maps were not rescaled. "
+    return (
+        f"{scaled}Per scan, voxels above the {a.percentile:g}th percentile of the positive relevance in the brain were "
+        "counted by region. Per prediction group, maps were averaged, and in every voxel relevance was regressed on "
+        "the lesion mask and the Jacobian determinant over the group's scans."
+    )
+
+
+def software_text(versions: Mapping[str, str]) -> str:
+    """Name the programs and their versions."""
+    if not versions:
+        return "Versions were not recorded."
+    return "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+
+
+def unique_steps(recorded: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
+    """Count each step over scans, in the order in which steps first occur.
+
+    Examples
+    --------
+    >>> unique_steps([["N4", "affine"], ["affine"]])
+    [('N4', 1), ('affine', 2)]
+    """
+    counts: dict[str, int] = {}
+    for steps in recorded:
+        for step in dict.fromkeys(steps):
+            counts[step] = counts.get(step, 0) + 1
+    return list(counts.items())

@@ -1,0 +1,200 @@
+"""What a report is made of: the results of a study, collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from relevox.config import Settings
+from relevox.records import GROUPS, Cohort, Prediction, ScanId
+
+Row = Mapping[str, Any]
+"""A row of a table; numbers are floats, NaN where missing."""
+
+
+@dataclass(frozen=True)
+class RegionShare:
+    """One region in one attention map (SPEC 6.1)."""
+
+    name: str
+    """As in ``imaging.regions``."""
+    voxel_share: float
+    """Share of the voxels above the threshold that lie in it."""
+    relevance_share: float
+    """Share of the positive relevance that lies in it."""
+    volume_share: float
+    """Share of the brain that it is."""
+    occlusion: float = np.nan
+    """Fall of the explained class's margin when it is replaced by the cohort's mean; NaN where unknown."""
+
+    @property
+    def enrichment(self) -> float:
+        """Voxel share over volume share: 1 is chance."""
+        return self.voxel_share / self.volume_share if self.volume_share > 0 else np.nan
+
+
+@dataclass(frozen=True)
+class Example:
+    """One scan shown in full."""
+
+    prediction: Prediction
+    """Scan, class and probability."""
+    score: float
+    """Its clinical score."""
+    method: str
+    """Attribution method."""
+    target: int
+    """Explained class."""
+    flair: np.ndarray
+    """``(x, y, z)`` in template space."""
+    relevance: np.ndarray
+    """``(x, y, z)``, summed over the channels."""
+    brain_mask: np.ndarray
+    """``(x, y, z)`` bool: the scan's own brain."""
+    regions: tuple[RegionShare, ...]
+    """One a region."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Everything the report shows. Optional parts are empty or None where a study lacks them."""
+
+    settings: Settings
+    """As the study ran."""
+    cohort: Cohort
+    """Scans with their outcome."""
+    flow: Sequence[Row]
+    """How many scans each rule removed."""
+    folds: np.ndarray
+    """``(n,)`` fold of each scan."""
+    volume_names: Sequence[str]
+    """k names."""
+    volumes_ml: np.ndarray
+    """``(n, k)`` native millilitres."""
+    quality: Sequence[Row]
+    """``participant_id, session_id, status, flags``."""
+    scores: Sequence[Row]
+    """``model, level, measure, value, ci_low, ci_high, fold_mean, fold_sd, n``."""
+    predictions: Sequence[Prediction]
+    """Out-of-fold, all models."""
+    histories: Mapping[int, Sequence[Row]]
+    """By fold."""
+    template_t1: np.ndarray
+    """``(x, y, z)`` background of the group maps."""
+    brain_mask: np.ndarray
+    """``(x, y, z)`` bool: the template's brain."""
+    regions: Sequence[Row] = ()
+    """``group, method, region, n_scans, percentile, voxel_share, volume_share, mean_relevance_display, ...``"""
+    occlusion: Sequence[Row] = ()
+    """``group, region, n_scans, mean_delta, sd_delta, mean_absolute_delta``."""
+    groups: Sequence[Row] = ()
+    """``group, n_scans, n_patients, r2_median, r2_null_expectation, ..., note``."""
+    input_leak: Sequence[Row] = ()
+    """``channel, correlation_lesion_load, correlation_label, auc_label``."""
+    maps: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    """(group, desc, statistic) to ``(x, y, z)``."""
+    examples: Sequence[Example] = ()
+    """Scans shown in full."""
+    benchmark: Sequence[Row] = ()
+    """``method, target, measure, value, ci_low, ci_high, n``; simulated cohorts only."""
+    bayes: Row | None = None
+    """``bayes_accuracy, bayes_auc, label, causes, confounding``; simulated cohorts only."""
+    simulated: bool = False
+    """The patients do not exist."""
+    steps: Sequence[tuple[str, int]] = ()
+    """What preprocessing did, in words, and to how many scans."""
+    relevance_sums: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Method to (start, sum) per map."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Package to version."""
+    missing: Sequence[str] = ()
+    """Optional parts that the study folder does not hold, in words."""
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names of class 0 and class 1, for example ``EDSS < 3`` and ``EDSS >= 3`` (with the sign)."""
+        c = self.settings.cohort
+        low, high = f"{c.score} < {c.threshold:g}", f"{c.score} \N{GREATER-THAN OR EQUAL TO} {c.threshold:g}"
+        if c.direction == "at_least":
+            return low, high
+        return f"{c.score} > {c.threshold:g}", f"{c.score} \N{LESS-THAN OR EQUAL TO} {c.threshold:g}"
+
+    @property
+    def group_counts(self) -> Mapping[str, int]:
+        """Scans of the CNN in each prediction group."""
+        named = [p.group for p in self.predictions if p.model == "cnn"]
+        return {group: named.count(group) for group in GROUPS}
+
+    def score(self, model: str, measure: str, level: str = "scan") -> Row | None:
+        """Return one row of the scores, or None."""
+        for row in self.scores:
+            if (row["model"], row["measure"], row["level"]) == (model, measure, level):
+                return row
+        return None
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """Where the models of a one-patient page come from."""
+
+    outcome: str
+    """What is predicted, for example ``EDSS >= 3``."""
+    n_scans: int
+    """Training cohort."""
+    n_patients: int
+    """Training cohort."""
+    simulated: bool
+    """Trained on patients who do not exist."""
+    scores: Sequence[Row] = ()
+    """Rows of the training study's ``scores.tsv`` (any models; scan level is shown)."""
+    scanners: Sequence[str] = ()
+    """Scanner models seen in training."""
+    version: str = ""
+    """relevox version that trained them."""
+
+
+@dataclass(frozen=True)
+class PatientPage:
+    """One new patient: what the page of ``relevox predict`` shows."""
+
+    id: ScanId
+    """Patient and session."""
+    probability: float
+    """Mean over the models of the probability of class 1."""
+    vote_share: float
+    """Share of the models that answer class 1."""
+    predicted: int
+    """The ensemble's answer (majority vote)."""
+    fold_probabilities: Sequence[float]
+    """One a model."""
+    t1w: np.ndarray
+    """``(x, y, z)`` on the study grid, as the network saw it."""
+    flair: np.ndarray
+    """``(x, y, z)`` on the study grid."""
+    relevance: np.ndarray
+    """``(x, y, z)`` summed over channels (mean over the models, each scaled to sum 1)."""
+    brain_mask: np.ndarray
+    """``(x, y, z)`` bool."""
+    regions: Sequence[RegionShare]
+    """One a region; may be empty."""
+    model: TrainedOn
+    """Where the models come from."""
+    method: str = "lrp"
+    """Attribution method."""
+    target: int = 1
+    """Explained class."""
+    percentile: float = 95.0
+    """Threshold of the attention map."""
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    """Native volumes, for example ``{"lesions": 12.3}``."""
+    quality_status: str = "ok"
+    """``ok``, ``flagged`` or ``failed``."""
+    quality_flags: Sequence[str] = ()
+    """In words."""
+    steps: Sequence[str] = ()
+    """What preprocessing did, in words."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Package to version."""

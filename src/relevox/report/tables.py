@@ -1,0 +1,335 @@
+"""Results as rows of text, ready for a page: numbers with intervals, p-values, n and missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from relevox.records import GROUPS
+from relevox.report.drawing import GROUP_TITLES, method_title, readable
+from relevox.report.page import Table
+from relevox.report.results import RegionShare, Row, StudyResults
+from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES, model_order
+from relevox.statistics.description import DescribedRow, describe_counts, describe_measure
+
+INDENT = "\N{EM SPACE}"
+DASH = "\N{EN DASH}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number; NaN is a dash, and what rounds to 0 has no sign.
+
+    Examples
+    --------
+    >>> number(0.8149), number(float("nan")), number(-0.001)
+    ('0.81', '–', '0.00')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def interval(row: Row, digits: int = 2, to: str = " to ") -> str:
+    """Write a value with its interval; a dash in ``to`` makes it short enough for a table.
+
+    Examples
+    --------
+    >>> interval({"value": 0.812, "ci_low": 0.75, "ci_high": 0.87})
+    '0.81 (0.75 to 0.87)'
+    """
+    if not math.isfinite(row["value"]):
+        return DASH
+    if not (math.isfinite(row["ci_low"]) and math.isfinite(row["ci_high"])):
+        return number(row["value"], digits)
+    return f"{number(row['value'], digits)} ({number(row['ci_low'], digits)}{to}{number(row['ci_high'], digits)})"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value as journals do.
+
+    Examples
+    --------
+    >>> p_value(4e-11), p_value(0.0471), p_value(0.08044)
+    ('< 0.001', '0.047', '0.080')
+    """
+    if not math.isfinite(p):
+        return DASH
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def score_table(results: StudyResults, level: str) -> Table:
+    """Return all measures of all models at one level, the CNN first."""
+    rows = [row for row in results.scores if row["level"] == level]
+    models = model_order([str(row["model"]) for row in rows])
+    body = []
+    for model in models:
+        of_model = {row["measure"]: row for row in rows if row["model"] == model}
+        cells = [interval(of_model[m], to=DASH) if m in of_model else DASH for m in MEASURE_TITLES]
+        body.append((MODEL_TITLES.get(model, model), *cells))
+    if results.bayes is not None and level == "scan":
+        best = {"accuracy": results.bayes.get("bayes_accuracy"), "auc": results.bayes.get("bayes_auc")}
+        body.append(("best possible (Bayes)", *(number(best.get(m)) for m in MEASURE_TITLES)))
+    counts = {int(row["n"]) for row in rows if math.isfinite(row["n"])}
+    n = f"n = {counts.pop()} {level}s" if len(counts) == 1 else f"n differs between models, {DASH} up to {max(counts)}"
+    confidence = round(100 * results.settings.evaluation.confidence)
+    what = "Each scan counts." if level == "scan" else "One answer a patient."
+    caption = (
+        f"Out-of-fold scores per {level} ({n}), with {confidence} % intervals from a bootstrap over patients. {what} "
+        "Every model saw the same folds."
+    )
+    return Table(caption, ("", *MEASURE_TITLES.values()), body)
+
+
+def fold_table(results: StudyResults) -> Table:
+    """Return mean and SD over the folds, as the paper prints its scores."""
+    rows = [row for row in results.scores if row["level"] == "scan"]
+    body = []
+    for model in model_order([str(row["model"]) for row in rows]):
+        of_model = {row["measure"]: row for row in rows if row["model"] == model}
+        cells = [
+            f"{number(of_model[m]['fold_mean'])} ({number(of_model[m]['fold_sd'])})" if m in of_model else DASH
+            for m in MEASURE_TITLES
+        ]
+        body.append((MODEL_TITLES.get(model, model), *cells))
+    n_folds = len(set(results.folds.tolist()))
+    caption = f"The same scores as mean (SD) over the {n_folds} folds, one value a fold: the form of the paper."
+    return Table(caption, ("", *MEASURE_TITLES.values()), body)
+
+
+def flow_table(results: StudyResults) -> Table:
+    """Return how many scans each rule removed."""
+    body = [
+        (str(row["rule"]), *(number(row[name], 0) for name in ("scans_removed", "scans_left", "patients_left")))
+        for row in results.flow
+    ]
+    caption = "From the data set to the cohort: what each rule removed."
+    return Table(caption, ("rule", "scans removed", "scans left", "patients left"), body)
+
+
+def patient_classes(results: StudyResults) -> tuple[list[int], int]:
+    """Return the first row of each patient in its class, and how many patients have scans in both.
+
+    A patient with scans in both classes counts where the last scan lies.
+    """
+    last: dict[str, int] = {}
+    labels: dict[str, set[int]] = {}
+    for row, observation in enumerate(results.cohort):
+        last[observation.id.participant] = row
+        labels.setdefault(observation.id.participant, set()).add(observation.label)
+    return list(last.values()), sum(len(seen) > 1 for seen in labels.values())
+
+
+def cohort_rows(results: StudyResults) -> list[DescribedRow]:
+    """Describe patients and scans by class (SPEC 8; paper Table 2)."""
+    observations = results.cohort.observations
+    labels, patients = results.cohort.labels, results.cohort.patients
+    rows, _ = patient_classes(results)
+    sexes = [{"F": "female", "M": "male"}.get(observations[i].sex, observations[i].sex) for i in rows]
+
+    def values(name: str) -> np.ndarray:
+        return np.array([getattr(o, name) for o in observations], dtype=float)
+
+    score = describe_measure(results.settings.cohort.score, values("score"), labels, patients, 1, tested=False)
+    table = [
+        score,
+        *describe_counts("sex, patients", sexes, labels[rows]),
+        describe_measure("age (years)", values("age_years"), labels, patients),
+        describe_measure("disease duration (years)", values("disease_duration_years"), labels, patients),
+        *describe_counts("scanner, scans", [o.scanner for o in observations], labels),
+    ]
+    for name, column in zip(results.volume_names, results.volumes_ml.T, strict=True):
+        table.append(describe_measure(f"{readable(name)} (ml)", column, labels, patients))
+    return table
+
+
+def cohort_table(results: StudyResults) -> Table:
+    """Return the cohort by class, with the test named in every row."""
+    labels, patients = results.cohort.labels, results.cohort.patients
+    rows, both = patient_classes(results)
+    sizes = [(int((labels[rows] == g).sum()), int((labels == g).sum())) for g in (0, 1)]  # patients, scans of a class
+    total = (len(rows), len(results.cohort))
+    header = (
+        "",
+        *(f"{name}: {p} patients, {s} scans" for name, (p, s) in zip(results.classes, sizes, strict=True)),
+        f"all: {total[0]} patients, {total[1]} scans",
+        "p",
+        "test",
+        "effect",
+        "n",
+        "missing",
+    )
+    body = []
+    for row in cohort_rows(results):
+        c = row.comparison
+        level = c is None and row.missing == 0 and "%" in row.cells[2]
+        if level:
+            body.append((INDENT + row.name, *row.cells, "", "", "", "", ""))
+            continue
+        tests = ("not tested", "", "") if c is None else (p_value(c.p), c.test, _effect(c.effect, c.effect_name))
+        body.append((row.name, *row.cells, *tests, str(row.n), str(row.missing)))
+    repeated = int((np.unique(patients, return_counts=True)[1] > 1).sum())
+    caption = (
+        f"The cohort by class: mean (SD) or number (%). {results.settings.cohort.score} defines the classes and is "
+        "not tested. SMD: difference of the means over the pooled SD; V: Cramer's V. "
+    )
+    if repeated:
+        caption += (
+            f"{repeated} patients have several scans: measures are compared by a mixed model with a random intercept "
+            "per patient; the scanner's test counts every scan as if they were independent. "
+        )
+    if both:
+        caption += f"{both} patients have scans in both classes and count where their last scan lies. "
+    return Table(caption.strip(), header, body)
+
+
+def _effect(effect: float, name: str) -> str:
+    if not math.isfinite(effect):
+        return DASH
+    return f"{'V' if name.startswith('Cramer') else 'SMD'} {number(effect)}"
+
+
+def group_table(results: StudyResults) -> Table:
+    """Return the voxel-wise regression per prediction group, beside what no effect would give."""
+    body = []
+    for row in results.groups:
+        body.append(
+            (
+                GROUP_TITLES.get(str(row["group"]), str(row["group"])),
+                number(row["n_scans"], 0),
+                number(row["n_patients"], 0),
+                number(row["r2_median"], 3),
+                number(row["r2_null_expectation"], 3),
+                number(row["r2_95th"], 3),
+                number(row["partial_r2_lesion_median"], 3),
+                number(row["partial_r2_jacobian_median"], 3),
+                "" if row.get("note") in (None, "n/a") else str(row["note"]),
+            )
+        )
+    header = (
+        "group",
+        "scans",
+        "patients",
+        "median R\N{SUPERSCRIPT TWO}",
+        "expected without any effect",
+        "95th percentile of R\N{SUPERSCRIPT TWO}",
+        "median partial R\N{SUPERSCRIPT TWO}, lesion",
+        "median partial R\N{SUPERSCRIPT TWO}, Jacobian",
+        "note",
+    )
+    caption = (
+        "How much of the relevance in a voxel, over the scans of a group, goes with a lesion and with the Jacobian "
+        "there. Small groups look larger: a median is to be read against 2 / (n - 1), what pure chance gives."
+    )
+    return Table(caption, header, body)
+
+
+def occlusion_table(results: StudyResults) -> Table:
+    """Return region occlusion per group, strongest first over all scans."""
+    groups = [g for g in (*GROUPS, "all") if any(row["group"] == g for row in results.occlusion)]
+    by = {(row["group"], row["region"]): row for row in results.occlusion}
+    regions = list(dict.fromkeys(str(row["region"]) for row in results.occlusion))
+    key = "all" if "all" in groups else groups[0]
+    regions.sort(key=lambda region: -_finite(by.get((key, region), {}).get("mean_absolute_delta", math.nan)))
+    body = []
+    for region in regions:
+        cells = []
+        for group in groups:
+            row = by.get((group, region))
+            cells.append(DASH if row is None else f"{number(row['mean_delta'])} ({number(row['sd_delta'])})")
+        body.append((readable(region), *cells))
+    counts = {g: next(row["n_scans"] for row in results.occlusion if row["group"] == g) for g in groups}
+    caption = (
+        "Region occlusion: by how much, in logits, the margin of the predicted class falls when a region is replaced "
+        "by the cohort's mean; mean (SD) over scans. Above 0 the region supports the decision. Strongest first."
+    )
+    header = ("region", *(f"{GROUP_TITLES.get(g, 'all')} (n = {number(counts[g], 0)})" for g in groups))
+    return Table(caption, header, body)
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def leak_table(results: StudyResults) -> Table:
+    """Return what the mean intensity of each input channel gives away."""
+    names = ("correlation_lesion_load", "correlation_label", "auc_label")
+    body = [(str(row["channel"]), *(number(row[name]) for name in names)) for row in results.input_leak]
+    caption = (
+        f"What the mean intensity of the brain alone gives away after normalisation "
+        f"({results.settings.preprocessing.normalisation}), over {len(results.cohort)} scans. Under min-max scaling "
+        "the lesion load can set the brightness of the whole image."
+    )
+    header = ("channel", "correlation with lesion load", "correlation with the class", "AUC for the class")
+    return Table(caption, header, body)
+
+
+def benchmark_table(results: StudyResults) -> Table:
+    """Return what each map finds of each target, a row a map and target."""
+    names = {"enrichment": "enrichment (chance 1)", "auc": "AUC (chance 0.5)", "relevance_mass": "relevance mass"}
+    by: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in results.benchmark:
+        if row["measure"] in names:
+            by.setdefault((str(row["method"]), str(row["target"])), {})[str(row["measure"])] = row
+    body = [
+        (
+            method_title(method, first=True),
+            readable(target),
+            *(interval(found[name], to=DASH) if name in found else DASH for name in names),
+            number(max(row["n"] for row in found.values()), 0),
+        )
+        for (method, target), found in by.items()
+    ]
+    caption = (
+        "The maps against the planted causes, mean over scans with interval. Enrichment: relevance in the target over "
+        "its share of the brain. AUC: a voxel of the target against one outside it. Relevance mass: share of the "
+        "relevance that lies in the target."
+    )
+    return Table(caption, ("map", "target", *names.values(), "scans"), body)
+
+
+def benchmark_sentences(results: StudyResults) -> list[str]:
+    """Return the measures of the benchmark that are no localisation, in words."""
+    sentences = []
+    for row in results.benchmark:
+        n = number(row["n"], 0)
+        if row["measure"] == "class_swap_correlation":
+            sentences.append(
+                f"{method_title(str(row['method']), first=True)}: the maps of the two classes correlate "
+                f"{interval(row, 3)} ({n} scans). Near 1, a map hardly depends on the class it explains."
+            )
+        elif row["measure"] == "correlation_with_cause":
+            sentences.append(
+                f"Region occlusion: the change where {readable(str(row['target']))} lie correlates {interval(row)} "
+                f"with the load that causes the score ({n} scans)."
+            )
+    explained = (results.bayes or {}).get("logit_explained_by") or {}
+    betas = [f"{readable(str(k))} {number(v)}" for k, v in explained.items() if k != "r2" and v is not None]
+    if betas:
+        sentences.append(
+            f"What the network itself used: regressed on the causes, its logit has standardised coefficients "
+            f"{', '.join(betas)} (R\N{SUPERSCRIPT TWO} {number(explained.get('r2'))}). A map can show no more."
+        )
+    return sentences
+
+
+def region_table(regions: Sequence[RegionShare], caption: str) -> Table:
+    """Return the regions of one map, most relevant voxels first; occlusion where it is known."""
+    occluded = any(math.isfinite(region.occlusion) for region in regions)
+    body = []
+    for region in sorted(regions, key=lambda r: -_finite(r.voxel_share)):
+        shares = (region.voxel_share, region.relevance_share, region.volume_share)
+        cells = [DASH if not math.isfinite(share) else f"{100 * share:.1f} %" for share in shares]
+        cells.append(number(region.enrichment))
+        body.append((readable(region.name), *cells, *([number(region.occlusion)] if occluded else [])))
+    header = [
+        "region",
+        "voxels above the threshold",
+        "positive relevance",
+        "share of the brain",
+        "enrichment (chance 1)",
+    ]
+    return Table(caption, [*header, "occlusion (logits)"] if occluded else header, body)

@@ -1,0 +1,68 @@
+"""Cohort and score tables."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from relevox.report import tables
+from relevox.report.results import RegionShare
+
+
+def by_name(table):
+    return {row[0].strip(): row for row in table.rows}
+
+
+def test_the_score_that_makes_the_classes_gets_no_p(results):
+    rows = by_name(tables.cohort_table(results))
+    assert rows["EDSS"][1:5] == ("1.5 (0.0)", "4.0 (0.0)", "2.8 (1.3)", "not tested")
+
+
+def test_every_row_prints_test_n_and_missing(results):
+    rows = by_name(tables.cohort_table(results))
+    assert rows["disease duration (years)"][-2:] == ("15", "1")
+    assert rows["age (years)"][5] == "mixed model"
+    assert rows["sex, patients"][-2:] == ("14", "0")  # patients, not scans
+    assert rows["sex, patients"][5] == "Fisher exact"
+
+
+def test_header_counts_patients_and_scans_of_each_class(results):
+    header = tables.cohort_table(results).header
+    assert header[1] == "EDSS < 3: 7 patients, 8 scans"
+    assert header[2] == "EDSS ≥ 3: 7 patients, 8 scans"
+    assert header[3] == "all: 14 patients, 16 scans"
+
+
+def test_a_patient_who_changes_class_counts_once(results):
+    first, *others = results.cohort.observations
+    changed = replace(results.cohort, observations=(replace(first, label=1, score=3.0), *others))
+    table = tables.cohort_table(replace(results, cohort=changed))
+    assert table.header[3] == "all: 14 patients, 16 scans"
+    assert "1 patients have scans in both classes" in table.caption
+
+
+def test_bayes_stands_below_the_models_where_it_is_known(results):
+    assert "best possible (Bayes)" not in by_name(tables.score_table(results, "scan"))
+    known = replace(results, bayes={"bayes_accuracy": 0.88, "bayes_auc": 0.954})
+    assert by_name(tables.score_table(known, "scan"))["best possible (Bayes)"][5] == "0.95"
+
+
+def test_direction_at_most_turns_the_names_of_the_classes(results):
+    cohort = results.settings.cohort.model_copy(update={"direction": "at_most", "threshold": 2.0})
+    turned = replace(results, settings=results.settings.model_copy(update={"cohort": cohort}))
+    assert turned.classes == ("EDSS > 2", "EDSS ≤ 2")
+
+
+def test_regions_come_most_relevant_first_and_occlusion_only_where_known():
+    regions = [RegionShare("a", 0.1, 0.1, 0.5), RegionShare("b_c", 0.9, 0.8, 0.5), RegionShare("d", np.nan, 0, 0)]
+    table = tables.region_table(regions, "")
+    assert [row[0] for row in table.rows] == ["b c", "a", "d"]
+    assert table.rows[0][4] == "1.80"
+    assert table.rows[2][1] == tables.DASH
+    assert len(table.header) == 5
+    assert len(tables.region_table([RegionShare("a", 0.1, 0.1, 0.5, 0.3)], "").header) == 6
+
+
+def test_what_the_network_used_is_told(results):
+    bayes = {"logit_explained_by": {"periventricular_lesions": 0.6, "other_lesions": -0.4, "r2": 0.5}}
+    (sentence,) = tables.benchmark_sentences(replace(results, bayes=bayes))
+    assert "periventricular lesions 0.60, other lesions -0.40 (R² 0.50)" in sentence
