@@ -259,7 +259,7 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 2)
 
 
-def _brain(t1w: Volume, given: Volume | None, network: object | None, threads: int, steps: list[str]) -> np.ndarray:
+def _brain(t1w: Volume, given: Volume | None, network: object | None, steps: list[str]) -> np.ndarray:
     """Mask of the brain on the T1w's grid."""
     if given is not None:
         mask = _move_mask(Volume(given.data != 0, given.affine), Grid(t1w.data.shape, t1w.affine), np.eye(4))

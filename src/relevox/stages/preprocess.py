@@ -377,7 +377,7 @@ def _write_tables(study: Path, scans: Sequence[Scan], bad: Mapping) -> None:
     for scan in scans:
         columns = tables.id_columns(scan.id)
         if scan.id in bad:
-            judged.append(columns | {"status": "failed", "flags": str(bad[scan.id].message)})
+            judged.append(columns | {"status": "failed", "flags": _said(bad[scan.id])})
             continue
         measures = tables.read_json(layout.existing(study, "measures", scan.id))
         volumes.append(columns | {f"{name}_ml": measures["volumes_ml"][name] for name in tables.VOLUME_NAMES})
@@ -387,3 +387,8 @@ def _write_tables(study: Path, scans: Sequence[Scan], bad: Mapping) -> None:
     head = ("participant_id", "session_id")
     tables.write(layout.path(study, "volumes"), volumes, (*head, *(f"{n}_ml" for n in tables.VOLUME_NAMES)))
     tables.write(layout.path(study, "quality"), judged, (*head, "status", "flags", *names))
+
+
+def _said(error: RelevoxError) -> str:
+    """Messages without the paths of files: tables travel."""
+    return "; ".join(e.message for e in (error.problems if isinstance(error, Problems) else (error,)))
