@@ -32,9 +32,6 @@ _SHAPE_WEIGHTS_MM = (1.2, 2.0)
 _SMOOTHING_MM = 3.0
 """Patterns of growth and loss are smoothed, so that the finite grid can carry them."""
 
-_FLUID_REACH_MM = 8.0
-"""Fluid this near to a lobe fills what its cortex loses."""
-
 _SQUARINGS = 6
 """The velocity is integrated in 2 ** 6 steps."""
 
@@ -57,7 +54,7 @@ class TemplateMaps(NamedTuple):
     cortex_distance_mm: np.ndarray
     """Distance to the cerebral cortex."""
     patterns: Mapping[str, np.ndarray]
-    """Change of log J per unit of growth (ventricles) or loss (lobes); each sums to 0."""
+    """Change of log J per unit of log volume gained (ventricles) or lost (lobes); each sums to 0."""
     voxel_size_mm: float
     """Edge of a voxel."""
 
@@ -108,7 +105,8 @@ def template_maps(
     -----
     The template is an average, its cortex blurred into the white matter. The
     fractions are sharpened, and white matter is favoured, until grey and
-    white matter stand in the proportion of Table 2 (788 : 695 ml).
+    white matter stand, after a twentieth of the cortex is lost, in the
+    proportion of Table 2 (788 : 695 ml).
     """
     grey, white, csf = sharpened(grey, white, csf)
 
@@ -122,16 +120,16 @@ def template_maps(
     chamber = region(VENTRICLES)
     to_ventricles = distance(chamber)
     infratentorial = region("brainstem", "cerebellar_cortex", "cerebellar_white_matter")
-    outer_fluid = ndimage.gaussian_filter(csf * ~chamber, sigma)
+    brain = grey + white + csf
 
     patterns = {}
     for lobe in LOBES:
         lost = ndimage.gaussian_filter(grey * region(lobe), sigma)
-        near = ndimage.gaussian_filter(region(lobe).astype(np.float32), _FLUID_REACH_MM / voxel_size_mm)
-        patterns[lobe] = _balanced(lost, outer_fluid * near)
+        # the affine alignment fits the head as a whole, so a lobe's loss is everyone's gain
+        patterns[lobe] = _pattern(lost, brain, weight=grey * region(lobe))
     grown = ndimage.gaussian_filter(csf * chamber, sigma)
     squeezed = ndimage.gaussian_filter(white * np.exp(-to_ventricles / 12.0) * ~infratentorial, sigma)
-    patterns[VENTRICLES] = -_balanced(grown, squeezed)
+    patterns[VENTRICLES] = -_pattern(grown, squeezed, weight=csf * chamber)
     return TemplateMaps(
         grey,
         white,
@@ -146,7 +144,7 @@ def template_maps(
 
 
 def sharpened(
-    grey: np.ndarray, white: np.ndarray, csf: np.ndarray, exponent: float = 2.0, white_gain: float = 2.4
+    grey: np.ndarray, white: np.ndarray, csf: np.ndarray, exponent: float = 2.0, white_gain: float = 3.8
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Undo some of the average's blur: raise fractions to a power, favour white matter, rescale to the old sum."""
     raised = np.stack([grey, np.sqrt(white_gain) * white, csf]).astype(np.float64) ** exponent
@@ -283,6 +281,11 @@ def make_anatomy(maps: TemplateMaps, velocity: np.ndarray, change: Mapping[str, 
     return Anatomy(*carried, jacobian_determinant(displacement, size))
 
 
-def _balanced(gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    """Weigh two non-negative patterns so that what one opens the other closes."""
-    return (gain - loss * (gain.sum() / loss.sum())).astype(np.float32)
+def _pattern(source: np.ndarray, sink: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weigh two non-negative patterns: the sum is 0, the mean over the tissue concerned is 1.
+
+    The first keeps the head's volume; the second makes one unit one unit of
+    log volume, to first order, however thin the tissue.
+    """
+    balanced = source - sink * (source.sum() / sink.sum())
+    return (balanced * (weight.sum() / (balanced * weight).sum())).astype(np.float32)

@@ -38,7 +38,7 @@ _MOST_ML = 45.0
 _LEAST_ML = 0.25
 
 _DURATION_MEAN_YEARS, _DURATION_SHAPE = 10.4, 2.2
-_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1720.0, 115.0
+_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1660.0, 110.0
 _MS_TYPES = ("CIS", "RR", "SP")
 _MS_TYPE_SHARES = (0.39, 0.48, 0.13)
 _FIRST_SCAN = date(2010, 1, 1)
@@ -144,7 +144,7 @@ def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed:
     # Where lesions lie is independent of how many there are: the total says nothing about the place.
     share = 1 / (1 + np.exp(-settings.location_spread * settings.effect * rng.standard_normal()))
     change = {lobe: float(0.05 + 0.04 * follows_severity(0.5)) for lobe in LOBES}
-    change[VENTRICLES] = float(0.45 + 0.5 * follows_severity(0.65))
+    change[VENTRICLES] = float(np.clip(0.6 + 0.6 * follows_severity(0.65), -0.5, 1.6))
     scan_date = _FIRST_SCAN + timedelta(days=int(rng.integers(_RECRUITMENT_DAYS)))
     return PlannedScan(
         id=ScanId(participant, "ses-01"),

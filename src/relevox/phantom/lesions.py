@@ -18,7 +18,7 @@ PERIVENTRICULAR_MM = 10.0
 """Lesion voxels this near to the lateral ventricles are periventricular."""
 
 LESION_SCALES_MM = (1.6, 4.0, 10.0)
-LESION_WEIGHTS = (1.1, 1.2, 1.2)
+LESION_WEIGHTS = (0.9, 1.2, 1.2)
 """Scales of the random field: ragged edges, single lesions, clusters."""
 
 _CANDIDATE_WHITE = 0.4
@@ -53,7 +53,7 @@ def log_prior(anatomy: Anatomy) -> np.ndarray:
     """
     near = 2.5 * np.exp(-anatomy.ventricle_distance_mm / 10.0)
     cortical = 1.5 * np.exp(-anatomy.cortex_distance_mm / 3.0)
-    return near - cortical - 2.0 * anatomy.infratentorial
+    return near - cortical - 1.0 * anatomy.infratentorial
 
 
 def lesion_field(shape: tuple[int, int, int], voxel_size_mm: float, rng: np.random.Generator) -> np.ndarray:
