@@ -9,7 +9,7 @@ from relevox.records import ScanId
 from relevox.report import drawing
 from relevox.report.page import Bullets, Cards, Headed, Note, Picture, Section, Table, Text, render
 from relevox.report.patient import patient_page
-from relevox.report.results import PatientPage, RegionShare, TrainedOn
+from relevox.report.results import ModelCard, PatientPage, RegionShare
 from relevox.report.study import study_page
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -38,7 +38,7 @@ def new_patient(egg):
         relevance=egg * 1.0,
         brain_mask=egg,
         regions=[RegionShare("frontal_cortex", 0.6, 0.5, 0.4)],
-        model=TrainedOn("EDSS ≥ 3", 382, 319, simulated=False, scores=scores, scanners=["Tim Trio"]),
+        model=ModelCard("EDSS ≥ 3", 382, 319, simulated=False, scores=scores, scanners=["Tim Trio"]),
         volumes_ml={"lesions": 12.34},
     )
 

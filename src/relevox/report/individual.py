@@ -44,6 +44,7 @@ def individual_map(
     t1w : ndarray, ``(x, y, z)``, optional
         Shown in a row of its own, above the others.
     """
+    brain_mask = np.asarray(brain_mask) > 0
     slices = axial_indices(brain_mask, N_SLICES)
     rows = 2 if t1w is None else 3
     figure = Figure(figsize=(WIDTH_IN, rows * strip_height(6.9, slices, brain_mask)), layout="constrained")

@@ -10,7 +10,7 @@ from relevox.report.individual import individual_map
 from relevox.report.limits import SIMULATED
 from relevox.report.methods import software_text
 from relevox.report.page import Block, Bullets, Cards, Note, Section, Table, Text, picture, render
-from relevox.report.results import PatientPage, TrainedOn
+from relevox.report.results import ModelCard, PatientPage
 from relevox.report.scores import MODEL_TITLES, model_order
 from relevox.report.study import region_figure
 
@@ -99,7 +99,7 @@ def _volumes(page: PatientPage) -> list[Block]:
     return blocks
 
 
-def _model(card: TrainedOn) -> list[Block]:
+def _model(card: ModelCard) -> list[Block]:
     kind = "simulated " if card.simulated else ""
     text = f"Trained on {card.n_scans} scans of {card.n_patients} {kind}patients to tell {card.outcome}."
     if card.scanners:

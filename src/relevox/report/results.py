@@ -137,7 +137,7 @@ class StudyResults:
 
 
 @dataclass(frozen=True)
-class TrainedOn:
+class ModelCard:
     """Where the models of a one-patient page come from."""
 
     outcome: str
@@ -180,7 +180,7 @@ class PatientPage:
     """``(x, y, z)`` bool."""
     regions: Sequence[RegionShare]
     """One a region; may be empty."""
-    model: TrainedOn
+    model: ModelCard
     """Where the models come from."""
     method: str = "lrp"
     """Attribution method."""

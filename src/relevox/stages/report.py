@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,6 @@ from relevox.store import images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
 
 logger = logging.getLogger("relevox")
-
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel", "nilearn", "antspyx", "matplotlib")
-"""Named with their versions in the methods section."""
 
 STATISTICS = ("mean", "r2", "partialr2")
 """Group maps that are shown."""
@@ -172,7 +167,7 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         simulated=simulated,
         steps=steps,
         relevance_sums=_relevance_sums(reader, settings, cohort),
-        versions={"relevox": __version__, "Python": platform.python_version()} | _versions(),
+        versions=provenance.versions(),
         missing=missing,
     )
 
@@ -322,13 +317,3 @@ def _relevance_sums(reader: _Reader, settings: Settings, cohort: Cohort) -> dict
                 card = tables.read_json(path)
                 sums.setdefault(method, []).append((float(card["start"]), float(card["sum"])))
     return sums
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
