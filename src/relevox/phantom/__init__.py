@@ -1,1 +1,1 @@
-"""."""
+"""Simulated patients with known causes: arrays in, arrays out."""

@@ -50,7 +50,7 @@ class Scanner(NamedTuple):
     flair: Sequence
     """T2-FLAIR, 2D."""
     noise: float
-    """SD of the noise in a voxel of 1 ml / 64 (4 mm), as a share of white matter's signal."""
+    """SD of the noise in a voxel of 4 mm, as a share of white matter's signal."""
 
 
 SCANNERS = (
