@@ -73,8 +73,10 @@ def segment_lesions(
     components, n = ndimage.label(possible & (z > GROW_Z))
     if n == 0:
         return np.zeros(mask.shape, dtype=bool)
-    brightest = ndimage.maximum(z, components, np.arange(n + 1))
-    size = np.bincount(components.ravel(), minlength=n + 1)
+    found = components > 0
+    brightest = np.full(n + 1, -np.inf)
+    np.maximum.at(brightest, components[found], z[found])
+    size = np.bincount(components[found], minlength=n + 1)
     kept = (brightest > SEED_Z) & (size >= MIN_VOXELS)
     kept[0] = False
     return kept[components]
