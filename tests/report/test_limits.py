@@ -69,3 +69,11 @@ def test_what_is_missing_is_said(results):
 def test_lost_relevance_is_reported(results):
     sums = {"lrp": [(0.8, 0.6), (0.5, 0.4), (1.0, 0.7)]}
     assert said(replace(results, relevance_sums=sums), "the maps sum to 75 % of the value they explain")
+
+
+def test_a_leak_is_named_only_beyond_chance(results):
+    row = {"channel": "FLAIR", "correlation_lesion_load": 0.1, "correlation_label": 0.0, "auc_label": 0.7}
+    assert not said(replace(results, input_leak=[row]), "FLAIR intensity")  # 8 against 8 scans: within chance
+    assert said(replace(results, input_leak=[row | {"auc_label": 0.1}]), "an AUC of 0.90: the network may read")
+    load = row | {"correlation_lesion_load": -0.64}
+    assert said(replace(results, input_leak=[load]), "intensity alone correlates -0.64 with the lesion load")

@@ -19,9 +19,9 @@ def test_the_score_that_makes_the_classes_gets_no_p(results):
 
 def test_every_row_prints_test_n_and_missing(results):
     rows = by_name(tables.cohort_table(results))
-    assert rows["disease duration (years)"][-2:] == ("15", "1")
+    assert rows["disease duration (years)"][-1] == "15 (1)"
     assert rows["age (years)"][5] == "mixed model"
-    assert rows["sex, patients"][-2:] == ("14", "0")  # patients, not scans
+    assert rows["sex, patients"][-1] == "14 (0)"  # patients, not scans
     assert rows["sex, patients"][5] == "Fisher exact"
 
 

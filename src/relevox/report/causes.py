@@ -28,7 +28,7 @@ def found_causes(rows: Sequence[Mapping[str, object]]) -> Figure:
     measures = [m for m in CHANCE if any(row["measure"] == m for row in rows)]
     kept = [row for row in rows if row["measure"] in measures]
     methods = list(dict.fromkeys(str(row["method"]) for row in kept))
-    targets = list(dict.fromkeys(str(row["target"]) for row in kept))
+    targets = sorted({str(row["target"]) for row in kept}, key=lambda name: (name.startswith("other"), name))
     height = 0.95 + len(methods) * (0.12 + 0.13 * len(targets))
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
     panels = figure.subplots(1, max(1, len(measures)), sharey=True, squeeze=False)[0]

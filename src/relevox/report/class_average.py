@@ -94,7 +94,7 @@ def region_heat(
     heat.imshow(table[order], cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for row, values in enumerate(table[order]):
         for column, value in enumerate(values):
-            text = "n/a" if np.isnan(value) else f"{value:.2f}"
+            text = "n/a" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
             colour = "black" if value > 0.55 else "white"
             heat.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5)
     heat.set_xticks(range(len(groups)), groups)

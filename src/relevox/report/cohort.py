@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from relevox.report.drawing import CLASS_COLOURS, INK, WIDTH_IN, house_style, readable
 
@@ -43,6 +44,7 @@ def score_and_volumes(
         shown = counts > 0
         histogram.bar(values[shown], counts[shown], width=0.4, color=CLASS_COLOURS[group], label=classes[group])
     histogram.set(xlabel=score_name, ylabel="scans")
+    histogram.yaxis.set_major_locator(MaxNLocator(integer=True))
     histogram.legend()
     for k, name in enumerate(volume_names):
         axes = figure.add_subplot(grid[k % 2, 3 + k // 2])

@@ -100,7 +100,8 @@ def _strongest_region(results: StudyResults) -> str:
     if not rows:
         return ""
     rows.sort(key=lambda row: -row["mean_absolute_delta"])
-    named = [f"{readable(str(row['region']))} ({row['mean_absolute_delta']:.2f})" for row in rows[:3]]
+    digits = tables.digits_for([rows[0]["mean_absolute_delta"]])
+    named = [f"{readable(str(row['region']))} ({row['mean_absolute_delta']:.{digits}f})" for row in rows[:3]]
     return (
         "Replacing one region by the cohort's mean changes the network's answer most for: "
         f"{', '.join(named)} (mean absolute change in logits)."
@@ -173,27 +174,23 @@ def _training(results: StudyResults) -> list[Block]:
 
 def _examples(results: StudyResults) -> list[Block]:
     blocks: list[Block] = []
-    said = set()
     for example in results.examples:
-        if example.prediction.id not in said:
-            blocks.append(Text([_ROLES[example.prediction.group]]))
-            said.add(example.prediction.id)
         blocks += _example(results, example)
     return blocks
 
 
 _ROLES = {
-    "TP": "The true positive of which the network was surest.",
-    "TN": "The true negative of which the network was surest.",
-    "FP": "The mistake of which the network was surest: a false positive.",
-    "FN": "The mistake of which the network was surest: a false negative.",
+    "TP": "The surest true positive",
+    "TN": "The surest true negative",
+    "FP": "The surest mistake, a false positive",
+    "FN": "The surest mistake, a false negative",
 }
 
 
 def _example(results: StudyResults, example: Example) -> list[Block]:
     p, percentile = example.prediction, results.settings.analysis.percentile
-    answer = f"probability {p.probability:.2f} of {results.classes[1]}, {p.group}"
-    who = f"Scan {p.id} ({results.settings.cohort.score} {example.score:g}; {answer})"
+    answer = f"probability {p.probability:.2f} of {results.classes[1]}"
+    who = f"{_ROLES[p.group]}: {p.id} ({results.settings.cohort.score} {example.score:g}, {answer})"
     method, explained = method_title(example.method), results.classes[example.target]
     above = f"relevance above the {percentile:g}th percentile of its positive values in the brain is coloured"
     caption = f"{who}. Below: {method} for {explained}; {above}. {CONVENTION}"
@@ -297,14 +294,14 @@ def _voxelwise(results: StudyResults) -> list[Block]:
         (f"partial {R2},\nJacobian", "jacobian", "partialr2", "viridis", None),
     ]
     rows = [
-        MapRow(title, _maps(results, desc, statistic), colours, limits_, "{:.2f}" if desc == "jacobian" else "{:.2g}")
+        MapRow(title, _maps(results, desc, statistic), colours, limits_, "{:.2g}" if limits_ is None else "{:.2f}")
         for title, desc, statistic, colours, limits_ in candidates
         if _maps(results, desc, statistic)
     ]
     nulls = [
         f"{row['group']} {tables.number(row['r2_null_expectation'], 3)}"
         for row in results.groups
-        if math.isfinite(row["r2_null_expectation"])
+        if row["group"] in GROUPS and math.isfinite(row["r2_null_expectation"])
     ]
     caption = (
         f"Voxel-wise regression of {method_title(method)} on lesions and deformation over the scans of each group "

@@ -31,6 +31,18 @@ def number(value: float, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def digits_for(values: Sequence[float]) -> int:
+    """Return decimals with which the largest value has two figures, 2 at least and 6 at most.
+
+    Examples
+    --------
+    >>> digits_for([0.9, -12.0]), digits_for([0.0025, 0.0001])
+    (2, 4)
+    """
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=1.0)
+    return 2 if largest == 0 else min(6, max(2, 1 - math.floor(math.log10(largest))))
+
+
 def interval(row: Row, digits: int = 2, to: str = " to ") -> str:
     """Write a value with its interval; a dash in ``to`` makes it short enough for a table.
 
@@ -159,18 +171,17 @@ def cohort_table(results: StudyResults) -> Table:
         "p",
         "test",
         "effect",
-        "n",
-        "missing",
+        "n (missing)",
     )
     body = []
     for row in cohort_rows(results):
         c = row.comparison
         level = c is None and row.missing == 0 and "%" in row.cells[2]
         if level:
-            body.append((INDENT + row.name, *row.cells, "", "", "", "", ""))
+            body.append((INDENT + row.name, *row.cells, "", "", "", ""))
             continue
         tests = ("not tested", "", "") if c is None else (p_value(c.p), c.test, _effect(c.effect, c.effect_name))
-        body.append((row.name, *row.cells, *tests, str(row.n), str(row.missing)))
+        body.append((row.name, *row.cells, *tests, f"{row.n} ({row.missing})"))
     repeated = int((np.unique(patients, return_counts=True)[1] > 1).sum())
     caption = (
         f"The cohort by class: mean (SD) or number (%). {results.settings.cohort.score} defines the classes and is "
@@ -234,12 +245,14 @@ def occlusion_table(results: StudyResults) -> Table:
     regions = list(dict.fromkeys(str(row["region"]) for row in results.occlusion))
     key = "all" if "all" in groups else groups[0]
     regions.sort(key=lambda region: -_finite(by.get((key, region), {}).get("mean_absolute_delta", math.nan)))
+    digits = digits_for([row["mean_absolute_delta"] for row in results.occlusion])
     body = []
     for region in regions:
         cells = []
         for group in groups:
             row = by.get((group, region))
-            cells.append(DASH if row is None else f"{number(row['mean_delta'])} ({number(row['sd_delta'])})")
+            pair = (DASH, DASH) if row is None else (number(row[name], digits) for name in ("mean_delta", "sd_delta"))
+            cells.append("{} ({})".format(*pair))
         body.append((readable(region), *cells))
     counts = {g: next(row["n_scans"] for row in results.occlusion if row["group"] == g) for g in groups}
     caption = (
@@ -319,12 +332,13 @@ def benchmark_sentences(results: StudyResults) -> list[str]:
 def region_table(regions: Sequence[RegionShare], caption: str) -> Table:
     """Return the regions of one map, most relevant voxels first; occlusion where it is known."""
     occluded = any(math.isfinite(region.occlusion) for region in regions)
+    digits = digits_for([region.occlusion for region in regions])
     body = []
     for region in sorted(regions, key=lambda r: -_finite(r.voxel_share)):
         shares = (region.voxel_share, region.relevance_share, region.volume_share)
         cells = [DASH if not math.isfinite(share) else f"{100 * share:.1f} %" for share in shares]
         cells.append(number(region.enrichment))
-        body.append((readable(region.name), *cells, *([number(region.occlusion)] if occluded else [])))
+        body.append((readable(region.name), *cells, *([number(region.occlusion, digits)] if occluded else [])))
     header = [
         "region",
         "voxels above the threshold",
