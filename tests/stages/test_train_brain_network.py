@@ -26,9 +26,7 @@ def ball_images():
     axes = [np.arange(24) * 8.0 - 92 for _ in range(3)]
     radius = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij")))
     brain, white = radius < 64, radius < 48
-    return SimpleNamespace(
-        csf=np.zeros(brain.shape), grey=brain & ~white, white=white, brain_mask=brain, affine=affine
-    )
+    return SimpleNamespace(csf=np.zeros(brain.shape), grey=brain & ~white, white=white, brain_mask=brain, affine=affine)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +57,7 @@ def test_the_same_seed_gives_the_same_weights_whether_or_not_painting_overlaps(t
 
 def test_heads_come_in_order_and_none_is_lost(ball_template_coarse):
     plain, ahead = (
-        list(stage.batches(ball_template_coarse, TINY, seed=2, n_heads=5, overlap=overlap))
-        for overlap in (False, True)
+        list(stage.batches(ball_template_coarse, TINY, seed=2, n_heads=5, overlap=overlap)) for overlap in (False, True)
     )
     assert [len(batch.image) for batch in plain] == [2, 2, 1]
     for a, b in zip(plain, ahead, strict=True):
