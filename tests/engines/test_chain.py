@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+
+from relevox.config import PreprocessingSettings
+from relevox.engines import ants, chain
+from relevox.errors import EngineError, ImageError
+from relevox.imaging.crop import Grid, study_grid
+from relevox.imaging.quality import correlation, dice
+from relevox.imaging.resample import resample
+from relevox.records import Volume
+from relevox.store import template
+
+SCALE = 0.9
+"""The patient's brain is this much smaller along each axis than the template's."""
+
+
+def nod(degrees, shift, scale=1.0):
+    angle = np.deg2rad(degrees)
+    matrix = np.eye(4)
+    matrix[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, :3] *= scale
+    matrix[:3, 3] = shift
+    return matrix
+
+
+TO_PATIENT = nod(9, (2, -6, 11), SCALE)
+"""From a template point to the patient's point."""
+
+TO_FLAIR = nod(2, (1, 2, -1))
+"""From a T1w point to the FLAIR point: the patient moved between the two."""
+
+LESIONS_MM = ((-25, 10, 25), (26, -20, 28), (-28, -35, 22))
+
+
+class KnownRegistration:
+    """Stands for ANTs: it knows where the patient lies."""
+
+    @staticmethod
+    def rigid(fixed, moving, start=None, threads=1):
+        return TO_FLAIR if np.allclose(fixed.voxel_size_mm, chain.RIGID_MM) else start
+
+    @staticmethod
+    def affine(fixed, moving, start=None, threads=1):
+        return TO_PATIENT
+
+    @staticmethod
+    def syn(fixed, moving, threads=1):
+        still = Volume(np.zeros((3, *fixed.data.shape), dtype=np.float32), fixed.affine)
+        return ants.Warp(still, still)
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """The template as a patient: smaller, turned, in thick slices, with three lesions bright on FLAIR."""
+    head = template.full()
+    rng = np.random.default_rng(0)
+    x, y, z = (
+        np.arange(n)[(None,) * k + (slice(None),) + (None,) * (2 - k)] + head.affine[k, 3]
+        for k, n in enumerate(head.t1.shape)
+    )
+    lesions = np.zeros(head.t1.shape, dtype=bool)
+    for a, b, c in LESIONS_MM:
+        lesions |= (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2 < 5**2
+    flair = (0.9 * head.grey + 0.75 * head.white + 0.15 * head.csf) * head.brain_mask
+    flair[lesions] = 1.5
+
+    def scanned(image, to_image, voxel, shape, noise, affine_turn):
+        affine = nod(affine_turn, (0, 0, 0)) @ np.diag([*voxel, 1.0])
+        centre = (to_image @ [0, -18, 5, 1])[:3]
+        affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+        grid = Grid(shape, affine)
+        data = resample(Volume(image.astype(np.float32), head.affine), grid, np.linalg.inv(to_image))
+        return Volume(data + (rng.normal(0, noise, shape) if noise else 0), affine)
+
+    t1w = scanned(900 * head.t1, TO_PATIENT, (1.2, 1.2, 3.0), (140, 160, 54), 8, 5)
+    mask = scanned(head.brain_mask, TO_PATIENT, (1.2, 1.2, 3.0), (140, 160, 54), 0, 5)
+    flair = scanned(400 * flair, TO_FLAIR @ TO_PATIENT, (1.2, 1.2, 3.0), (140, 160, 54), 3, -3)
+    return head, t1w, flair, Volume(mask.data > 0.5, mask.affine), lesions
+
+
+@pytest.fixture(scope="module")
+def found(patient):
+    head, t1w, flair, mask, _ = patient
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain, "ants", KnownRegistration)
+        return chain.to_template(t1w, flair, head, PreprocessingSettings(), brain_mask=mask)
+
+
+def test_the_patient_lies_on_the_template(patient, found):
+    head = template.load(1)
+    assert found.t1w.data.shape == study_grid(1).shape
+    assert np.array_equal(found.t1w.affine, study_grid(1).affine)
+    assert dice(found.brain_mask.data, head.brain_mask) > 0.98
+    inside = head.brain_mask & found.brain_mask.data
+    assert correlation(found.t1w.data[inside], head.t1[inside]) > 0.93
+    assert found.quality["t1w_flair_nmi"] > 1.1
+
+
+def test_images_are_scaled_in_the_brain_and_zero_outside(found):
+    for image in (found.t1w, found.flair):
+        inside = found.brain_mask.data
+        assert np.median(image.data[inside]) == pytest.approx(1)
+        assert not image.data[~inside].any()
+
+
+def test_no_warp_means_no_change_of_volume(found):
+    assert np.allclose(found.jacobian.data, 1, atol=1e-5)
+    assert found.quality["folded_share"] == 0
+    assert found.quality["volume_factor"] == pytest.approx(SCALE**-3)
+
+
+def test_volumes_are_native_and_add_up(patient, found):
+    head, _, _, mask, _ = patient
+    native = np.count_nonzero(mask.data) * mask.voxel_volume_ml
+    assert found.quality["mask_ml"] == pytest.approx(native)
+    assert found.volumes_ml["intracranial"] == pytest.approx(native, rel=0.01)
+    assert found.volumes_ml["intracranial"] == pytest.approx(SCALE**3 * head.brain_mask.sum() / 1000, rel=0.02)
+    solid = found.volumes_ml["grey_matter"] + found.volumes_ml["white_matter"]
+    assert solid == pytest.approx(SCALE**3 * (head.grey + head.white).sum() / 1000, rel=0.08)
+    ventricles = SCALE**3 * (template.full().regions == 11).sum() / 1000
+    assert found.volumes_ml["lateral_ventricles"] == pytest.approx(ventricles, rel=0.3)
+
+
+def test_lesions_are_found_where_they_are(patient, found):
+    *_, lesions = patient
+    truth = template.crop.crop(lesions)
+    assert dice(found.lesion_mask.data, truth) > 0.6
+    native = SCALE**3 * np.count_nonzero(found.lesion_mask.data) / 1000
+    assert found.volumes_ml["lesions"] == pytest.approx(native, rel=1e-3)
+
+
+def test_regions_tile_the_brain_and_resemble_the_template(found):
+    head = template.load(1)
+    assert np.array_equal(found.regions.data > 0, found.brain_mask.data)
+    both = head.brain_mask & found.brain_mask.data
+    assert np.mean(found.regions.data[both] == head.regions[both]) > 0.75
+
+
+def test_a_given_lesion_mask_is_used_and_measured_on_its_own_grid(patient):
+    head, t1w, flair, mask, _ = patient
+    given = np.zeros(mask.data.shape, dtype=bool)
+    given[60:70, 80:90, 30:33] = True
+    settings = PreprocessingSettings(voxel_size_mm=4, registration_starts=1, normalisation="minmax")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain, "ants", KnownRegistration)
+        result = chain.to_template(t1w, flair, head, settings, brain_mask=mask, lesion_mask=Volume(given, mask.affine))
+    assert result.volumes_ml["lesions"] == pytest.approx(300 * mask.voxel_volume_ml)
+    assert result.lesion_mask.data.any()
+    assert result.t1w.data.shape == study_grid(4).shape
+    assert (result.t1w.data.min(), result.t1w.data.max()) == (0, 1)
+    assert "lesion mask as given" in result.steps
+
+
+def test_an_empty_brain_mask_and_a_missing_network_are_said_before_any_work(patient):
+    head, t1w, flair, mask, _ = patient
+    with pytest.raises(ImageError) as empty:
+        chain.to_template(
+            t1w, flair, head, PreprocessingSettings(), brain_mask=Volume(np.zeros_like(mask.data), mask.affine)
+        )
+    assert empty.value.code == "mask-empty"
+    with pytest.raises(EngineError) as missing:
+        chain.to_template(t1w, flair, head, PreprocessingSettings())
+    assert missing.value.code == "brain-mask-missing"
+
+
+def test_a_brain_that_the_crop_cuts_fails(patient, monkeypatch):
+    head, t1w, flair, mask, _ = patient
+    monkeypatch.setattr(chain, "ants", KnownRegistration)
+    monkeypatch.setattr(chain, "segment", lambda *_: (np.zeros(head.t1.shape, np.float32),) * 3)
+    monkeypatch.setattr(chain, "_regions", lambda *_: np.zeros(head.t1.shape, np.int32))
+    monkeypatch.setattr(chain, "n4", lambda image, *_: np.clip(image.data, 0, None))
+    with pytest.raises(EngineError) as cut:
+        chain.to_template(
+            t1w, flair, head, PreprocessingSettings(max_crop_loss=1e-6), brain_mask=mask, lesion_mask=mask
+        )
+    assert cut.value.code == "crop-loss"
+
+
+def test_the_best_start_wins():
+    """Of several affine registrations the one that looks most like the template is kept."""
+    head = template.load(4)
+    fixed = Volume(head.t1, head.affine)
+    truth = nod(3, (1, 2, 3))
+    moving = Volume(resample(fixed, Grid(fixed.data.shape, fixed.affine), np.linalg.inv(truth)), fixed.affine)
+    answers = iter([nod(20, (0, 9, 0)), truth, nod(-20, (0, 0, 20))])
+
+    class Guesses:
+        rigid = staticmethod(lambda fixed, moving, start, threads: start)
+        affine = staticmethod(lambda fixed, moving, start, threads: next(answers))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain, "ants", Guesses)
+        found = chain._align_to_template(
+            fixed, moving, head, Volume(head.brain_mask, head.affine), PreprocessingSettings(registration_starts=3), 1
+        )
+    assert np.array_equal(found, truth)
