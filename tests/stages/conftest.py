@@ -8,7 +8,7 @@ import torch
 
 from relevox.config import preset
 from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
-from relevox.stages import evaluate, train
+from relevox.stages import benchmark, evaluate, explain, train
 from relevox.store import images, layout, models, provenance, tables
 
 
@@ -18,6 +18,8 @@ def one_thread():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "cores", lambda: 1)
         patch.setattr(evaluate, "cores", lambda: 1)
+        patch.setattr(explain, "cores", lambda: 1)
+        patch.setattr(benchmark, "cores", lambda: 1)
         torch.set_num_threads(1)
         yield
 
@@ -88,10 +90,11 @@ def make_study(study, settings):
     return study
 
 
-@pytest.fixture
-def predicted_study(tiny_study, tiny_settings):
+@pytest.fixture(scope="session")
+def predicted_once(made_study, tmp_path_factory, tiny_settings):
     """The tiny study with masks, Jacobians, untrained networks and made-up predictions: TP, FP and TN, no FN."""
-    study, settings = tiny_study, tiny_settings
+    settings = tiny_settings
+    study = shutil.copytree(made_study, tmp_path_factory.mktemp("predicted") / "study")
     cohort, rng = tables.read_cohort(study), np.random.default_rng(1)
     space, shape = settings.preprocessing.space, settings.preprocessing.shape
     for scan in cohort.ids:
@@ -109,7 +112,12 @@ def predicted_study(tiny_study, tiny_settings):
     for fold in range(settings.training.n_folds):
         torch.manual_seed(fold)
         card = models.ModelCard.of(settings, fold, {})
-        written = models.save(study, card, card.build())
+        network = card.build()
+        with torch.no_grad():
+            for layer in (network.head[1], network.head[3], network.head[5]):
+                layer.weight.abs_()
+            network.blocks.block4.main[4].bias.fill_(2.0)  # positive all the way to the logits: no map is empty
+        written = models.save(study, card, network)
         provenance.Unit(study, "train", f"fold-{fold}").record(written)
     sure = {1: [0.9], 0: [0.2, 0.8]}
     tables.write_predictions(
@@ -120,3 +128,23 @@ def predicted_study(tiny_study, tiny_settings):
         ],
     )
     return study
+
+
+@pytest.fixture(scope="session")
+def explained_once(tmp_path_factory, predicted_once, tiny_settings):
+    """The predicted study with maps and region occlusion."""
+    study = shutil.copytree(predicted_once, tmp_path_factory.mktemp("explained") / "study")
+    explain.run(study, tiny_settings)
+    return study
+
+
+@pytest.fixture
+def predicted_study(tmp_path, predicted_once):
+    """A copy that a test may change."""
+    return shutil.copytree(predicted_once, tmp_path / "study")
+
+
+@pytest.fixture
+def explained_study(tmp_path, explained_once):
+    """A copy that a test may change."""
+    return shutil.copytree(explained_once, tmp_path / "study")

@@ -3,8 +3,9 @@
 :func:`attribute` is the door; the methods stand in files of their own name.
 """
 
+from relevox.attribution.baseline import mean_scan
 from relevox.attribution.methods import METHODS, attribute
 from relevox.attribution.occlusion import RegionOcclusion, occlude_regions
 from relevox.attribution.result import Attribution
 
-__all__ = ["METHODS", "Attribution", "RegionOcclusion", "attribute", "occlude_regions"]
+__all__ = ["METHODS", "Attribution", "RegionOcclusion", "attribute", "mean_scan", "occlude_regions"]

@@ -1,0 +1,167 @@
+"""Group analysis of a tiny study's maps."""
+
+import shutil
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from relevox.imaging.regions import REGIONS
+from relevox.records import Volume
+from relevox.stages import analyse
+from relevox.store import images, layout, tables, template
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory, explained_once, tiny_settings):
+    study = shutil.copytree(explained_once, tmp_path_factory.mktemp("analysed") / "study")
+    analyse.run(study, tiny_settings)
+    return study
+
+
+def rows_of(study, kind):
+    return tables.read(layout.existing(study, kind))
+
+
+def group_of(study):
+    return {p.id: p.group for p in tables.read_predictions(study)}
+
+
+def stack(study, settings, kind, scans, **entities):
+    space = settings.preprocessing.space
+    return np.stack(
+        [images.read(layout.path(study, kind, scan, space=space, **entities)).data for scan in scans]
+    ).astype(float)
+
+
+def normalised_maps(study, settings, method, scans):
+    maps = stack(study, settings, "relevance", scans, method=method)
+    return maps / np.abs(maps).sum(axis=(1, 2, 3), keepdims=True)
+
+
+def group_map(study, group, desc, statistic):
+    return images.read(layout.existing(study, "group_map", group=group, desc=desc, statistic=statistic)).data
+
+
+def test_mean_maps_are_means_of_maps_scaled_alike(analysed, tiny_settings):
+    groups = group_of(analysed)
+    for group in ("TP", "FP", "TN", "all"):
+        scans = [scan for scan in groups if group in ("all", groups[scan])]
+        for method in tiny_settings.attribution.methods:
+            expected = normalised_maps(analysed, tiny_settings, method, scans).mean(axis=0)
+            found = group_map(analysed, group, method, "mean")
+            np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+        lesions = stack(analysed, tiny_settings, "lesion_mask", scans).mean(axis=0)
+        np.testing.assert_allclose(group_map(analysed, group, "lesion", "mean"), lesions, atol=1e-6)
+
+
+def test_an_empty_group_is_said_to_be_empty(analysed):
+    groups = {row["group"]: row for row in rows_of(analysed, "analysis_groups")}
+    assert list(groups) == ["TP", "FP", "TN", "FN", "all"]
+    assert groups["FN"]["n_scans"] == "0"
+    assert "empty" in groups["FN"]["note"]
+    assert groups["FN"]["r2_median"] == "n/a"
+    assert not list((analysed / "analysis").glob("group-FN*"))
+    assert sum(int(groups[g]["n_scans"]) for g in ("TP", "FP", "TN")) == int(groups["all"]["n_scans"]) == 14
+    assert int(groups["all"]["n_patients"]) == 12
+
+
+def test_the_regression_of_all_scans_is_that_of_statsmodels(analysed, tiny_settings):
+    scans = list(group_of(analysed))
+    y = normalised_maps(analysed, tiny_settings, "lrp", scans)
+    lesion = stack(analysed, tiny_settings, "lesion_mask", scans)
+    jacobian = stack(analysed, tiny_settings, "jacobian", scans)
+    brain = template.load(8).brain_mask
+    varies = brain & (lesion.std(axis=0) > 0) & (jacobian.std(axis=0) > 0) & (y.std(axis=0) > 0)
+    maps = {
+        name: group_map(analysed, "all", *name)
+        for name in (("lrp", "r2"), ("lrp", "adjustedr2"), ("lesion", "partialr2"), ("jacobian", "beta"))
+    }
+    for voxel in np.argwhere(varies)[:: max(1, varies.sum() // 10)]:
+        v = (slice(None), *voxel)
+        design = np.column_stack([lesion[v], jacobian[v]])
+        ols = sm.OLS(y[v] / y[v].std(), sm.add_constant(design)).fit()
+        t2 = ols.tvalues[1] ** 2
+        assert maps["lrp", "r2"][tuple(voxel)] == pytest.approx(ols.rsquared, rel=1e-4, abs=1e-6)
+        assert maps["lrp", "adjustedr2"][tuple(voxel)] == pytest.approx(ols.rsquared_adj, rel=1e-4, abs=1e-6)
+        assert maps["lesion", "partialr2"][tuple(voxel)] == pytest.approx(t2 / (t2 + ols.df_resid), rel=1e-3, abs=1e-6)
+        beta = ols.params[2] * jacobian[v].std()
+        assert maps["jacobian", "beta"][tuple(voxel)] == pytest.approx(beta, rel=1e-3, abs=1e-5)
+    row = {row["group"]: row for row in rows_of(analysed, "analysis_groups")}["all"]
+    assert float(row["r2_null_expectation"]) == pytest.approx(2 / 13)
+
+
+def test_a_map_says_where_a_regressor_was_fitted(analysed, tiny_settings):
+    scans = list(group_of(analysed))
+    lesion = stack(analysed, tiny_settings, "lesion_mask", scans)
+    fitted = group_map(analysed, "all", "lesion", "fitted") > 0
+    brain = template.load(8).brain_mask
+    assert not fitted[~brain].any()
+    assert not fitted[lesion.max(axis=0) == 0].any()
+    assert fitted.any()
+    assert (group_map(analysed, "all", "lesion", "partialr2")[~fitted] == 0).all()
+
+
+def test_region_shares_add_up_and_chance_is_marked(analysed, tiny_settings):
+    rows = rows_of(analysed, "analysis_regions")
+    assert {row["region"] for row in rows} == {region.name for region in REGIONS}
+    assert {row["group"] for row in rows} == {"TP", "FP", "TN", "all"}
+    sweep = {*tiny_settings.analysis.percentile_sweep, tiny_settings.analysis.percentile}
+    assert {float(row["percentile"]) for row in rows} == sweep
+    chosen = [r for r in rows if (r["group"], r["method"], r["percentile"]) == ("TP", "lrp", "95")]
+    assert len(chosen) == len(REGIONS)
+    # the made-up brain is larger than the template's: the rest of it has no region
+    for column in ("voxel_share", "relevance_share", "volume_share"):
+        assert 0.5 < sum(float(row[column]) for row in chosen) <= 1 + 1e-9
+    known = [row for row in chosen if row["enrichment"] != "n/a"]
+    for row in known:
+        expected = float(row["voxel_share"]) / float(row["volume_share"])
+        assert float(row["enrichment"]) == pytest.approx(expected, rel=1e-6)
+    display = [float(r["mean_relevance_display"]) for r in rows if r["method"] == "lrp" and r["enrichment"] != "n/a"]
+    assert max(display) == pytest.approx(1.0)
+
+
+def test_occlusion_is_averaged_by_group(analysed):
+    groups = group_of(analysed)
+    deltas = {
+        scan: {r["region"]: float(r["delta"]) for r in tables.read(layout.path(analysed, "occlusion", scan))}
+        for scan in groups
+    }
+    for row in rows_of(analysed, "analysis_occlusion"):
+        values = [deltas[scan][row["region"]] for scan in groups if row["group"] in ("all", groups[scan])]
+        assert int(row["n_scans"]) == len(values)
+        assert float(row["mean_delta"]) == pytest.approx(np.mean(values), abs=1e-9)
+        if len(values) == 1:
+            assert row["sd_delta"] == "n/a"
+        else:
+            assert float(row["sd_delta"]) == pytest.approx(np.std(values, ddof=1), rel=1e-6, abs=1e-9)
+        assert float(row["mean_absolute_delta"]) == pytest.approx(np.abs(values).mean(), rel=1e-6, abs=1e-9)
+
+
+def test_the_leak_is_what_the_mean_intensity_says(analysed):
+    cohort = tables.read_cohort(analysed)
+    inputs = np.load(layout.path(analysed, "inputs")).astype(float)
+    inside = inputs[:, :, 2:-2, 2:-2, 2:-2].mean(axis=(2, 3, 4))
+    names, volumes = tables.read_volumes(analysed, cohort)
+    rows = rows_of(analysed, "input_leak")
+    assert [row["channel"] for row in rows] == ["T1w", "FLAIR"]
+    for channel, row in enumerate(rows):
+        load = np.corrcoef(inside[:, channel], volumes[:, names.index("lesions")])[0, 1]
+        label = np.corrcoef(inside[:, channel], cohort.labels)[0, 1]
+        assert float(row["correlation_lesion_load"]) == pytest.approx(load, abs=1e-6)
+        assert float(row["correlation_label"]) == pytest.approx(label, abs=1e-6)
+    assert float(rows[1]["auc_label"]) == 1.0  # the made-up positives are brighter
+
+
+def test_what_is_up_to_date_is_left_alone_and_what_is_left_over_removed(analysed, tiny_settings):
+    file = layout.existing(analysed, "analysis_groups")
+    before = file.stat().st_ino
+    analyse.run(analysed, tiny_settings)
+    assert file.stat().st_ino == before
+    left_over = layout.path(analysed, "group_map", group="FN", desc="lrp", statistic="mean")
+    images.write(left_over, Volume(np.zeros((2, 2, 2)), np.eye(4)))
+    file.unlink()
+    analyse.run(analysed, tiny_settings)
+    assert file.exists()
+    assert not left_over.exists()
+    assert layout.path(analysed, "group_map", group="TP", desc="integrated_gradients", statistic="mean").exists()

@@ -1,0 +1,147 @@
+"""Maps against planted causes."""
+
+import numpy as np
+import pytest
+
+from relevox.errors import StudyError
+from relevox.records import Volume
+from relevox.stages import benchmark
+from relevox.store import images, layout, tables
+
+
+@pytest.fixture
+def simulated(explained_study, tiny_settings, tmp_path):
+    """The explained study, and a truth for it."""
+    truth, rng = tmp_path / "bids" / benchmark.TRUTH, np.random.default_rng(2)
+    cohort = tables.read_cohort(explained_study)
+    space = tiny_settings.preprocessing.space
+    rows = []
+    for scan in cohort.ids:
+        brain = images.read(layout.path(explained_study, "brain_mask", scan, space=space)).data > 0
+        causes = (brain * rng.choice([0, 1, 2], p=[0.9, 0.05, 0.05], size=brain.shape)).astype(np.int16)
+        images.write(layout.path(truth, "causes", scan, space=space), Volume(causes, np.diag([8, 8, 8, 1.0])))
+        rows.append(
+            tables.id_columns(scan)
+            | {"periventricular_ml": float(rng.uniform(1, 30)), "other_ml": float(rng.uniform(1, 30))}
+        )
+    tables.write(layout.path(truth, "truth_table"), rows)
+    tables.write_json(
+        layout.path(truth, "truth"),
+        {"bayes_accuracy": 0.88, "bayes_auc": 0.95, "label": "location", "causes": {"a": 1}, "confounding": 1.0},
+    )
+    return explained_study, tmp_path / "bids"
+
+
+def measured(study):
+    rows = tables.read(layout.existing(study, "benchmark"), benchmark.COLUMNS)
+    return {(row["method"], row["target"], row["measure"]): row for row in rows}
+
+
+def write_maps(study, settings, bids, make):
+    """Replace every LRP map by one made from the causes."""
+    space = settings.preprocessing.space
+    for scan in tables.read_cohort(study).ids:
+        causes = images.read(layout.path(bids / benchmark.TRUTH, "causes", scan, space=space)).data
+        file = layout.path(study, "relevance", scan, space=space, method="lrp")
+        images.write(file, Volume(make(causes).astype(np.float32), np.diag([8, 8, 8, 1.0])))
+
+
+def test_every_method_is_held_against_every_cause(simulated, tiny_settings):
+    study, bids = simulated
+    benchmark.run(bids, study, tiny_settings)
+    found = measured(study)
+    for method in ("lrp", "integrated_gradients", "absolute_input", "absolute_difference"):
+        for target in ("periventricular_lesions", "other_lesions"):
+            for measure in ("enrichment", "relevance_mass", "auc"):
+                row = found[method, target, measure]
+                assert int(row["n"]) == 14
+                assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+    for method in ("lrp", "integrated_gradients"):
+        assert -1 <= float(found[method, "class", "class_swap_correlation"]["value"]) <= 1
+        assert int(found[method, "class", "class_swap_correlation"]["n"]) == 6  # two a fold
+    assert int(found["occlusion", "periventricular_lesions", "correlation_with_cause"]["n"]) == 14
+
+
+def test_a_perfect_map_is_perfect_and_a_uniform_one_at_chance(simulated, tiny_settings):
+    study, bids = simulated
+    write_maps(study, tiny_settings, bids, lambda causes: causes == 1)
+    benchmark.run(bids, study, tiny_settings)
+    found = measured(study)
+    assert float(found["lrp", "periventricular_lesions", "relevance_mass"]["value"]) == pytest.approx(1)
+    assert float(found["lrp", "periventricular_lesions", "auc"]["value"]) == pytest.approx(1)
+    assert float(found["lrp", "periventricular_lesions", "enrichment"]["value"]) == pytest.approx(20, rel=0.05)
+    assert float(found["lrp", "other_lesions", "relevance_mass"]["value"]) == 0
+
+    write_maps(study, tiny_settings, bids, np.ones_like)
+    layout.path(study, "benchmark").unlink()
+    benchmark.run(bids, study, tiny_settings)
+    found = measured(study)
+    for target in ("periventricular_lesions", "other_lesions"):
+        assert float(found["lrp", target, "enrichment"]["value"]) == pytest.approx(1)
+        assert float(found["lrp", target, "auc"]["value"]) == 0.5
+
+
+def test_occlusion_is_held_against_the_cause_in_the_region(simulated, tiny_settings):
+    study, bids = simulated
+    cohort = tables.read_cohort(study)
+    loads = {
+        tables.identity(row): float(row["periventricular_ml"])
+        for row in tables.read(layout.path(bids / benchmark.TRUTH, "truth_table"))
+    }
+    for scan in cohort.ids:
+        file = layout.path(study, "occlusion", scan)
+        rows = tables.read(file)
+        for row in rows:
+            if row["region"] == "periventricular_white_matter":
+                # towards class 1 by the cause, written for the explained class
+                row["delta"] = np.sqrt(loads[scan]) * (1 if row["target"] == "1" else -1)
+        tables.write(file, rows)
+    benchmark.run(bids, study, tiny_settings)
+    row = measured(study)["occlusion", "periventricular_lesions", "correlation_with_cause"]
+    assert float(row["value"]) == pytest.approx(1)
+
+
+def test_the_card_tells_what_could_be_known_and_what_the_network_used(simulated, tiny_settings):
+    study, bids = simulated
+    benchmark.run(bids, study, tiny_settings)
+    card = tables.read_json(layout.existing(study, "bayes"))
+    assert (card["bayes_accuracy"], card["bayes_auc"], card["label"]) == (0.88, 0.95, "location")
+    assert set(card["logit_explained_by"]) == {"periventricular_lesions", "other_lesions", "r2"}
+
+
+def test_the_logit_of_a_network_that_uses_one_cause_is_explained_by_it(simulated):
+    study, bids = simulated
+    cohort = tables.read_cohort(study)
+    causes = benchmark.read_causes(bids / benchmark.TRUTH, cohort)
+    logit = 2 * causes["periventricular_lesions"] - 5
+    predictions = [
+        type(p)(p.id, p.model, p.fold, p.label, float(1 / (1 + np.exp(-value))))
+        for p, value in zip(tables.read_predictions(study), logit, strict=True)
+    ]
+    tables.write_predictions(study, predictions)
+    used = benchmark.logit_on_causes(study, cohort, causes)
+    assert used["r2"] == pytest.approx(1)
+    assert used["periventricular_lesions"] == pytest.approx(1)
+    assert used["other_lesions"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_data_set_without_a_truth_has_no_benchmark(predicted_study, tiny_settings, tmp_path):
+    with pytest.raises(StudyError, match="truth-missing"):
+        benchmark.run(tmp_path, predicted_study, tiny_settings)
+
+
+def test_the_truth_of_other_scans_is_refused(simulated, tiny_settings):
+    study, bids = simulated
+    file = layout.path(bids / benchmark.TRUTH, "truth_table")
+    tables.write(file, tables.read(file)[1:])
+    with pytest.raises(StudyError, match="truth-other"):
+        benchmark.run(bids, study, tiny_settings)
+
+
+def test_a_logit_that_never_changes_is_explained_by_nothing(simulated):
+    study, bids = simulated
+    cohort = tables.read_cohort(study)
+    constant = [type(p)(p.id, p.model, p.fold, p.label, 0.7) for p in tables.read_predictions(study)]
+    tables.write_predictions(study, constant)
+    used = benchmark.logit_on_causes(study, cohort, benchmark.read_causes(bids / benchmark.TRUTH, cohort))
+    assert np.isnan(list(used.values())).all()
