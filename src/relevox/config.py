@@ -218,7 +218,8 @@ PRESETS: dict[str, Settings] = {
     "demo": Settings(
         preprocessing=PreprocessingSettings(voxel_size_mm=4),
         network=NetworkSettings(widths=(8, 16, 32, 64), head_widths=(64, 32)),
-        training=_SIMULATED_RECIPE,
+        # mirrored scans double every epoch; more of them only fit the noise of the labels
+        training=_SIMULATED_RECIPE.model_copy(update={"max_epochs": 6}),
     ),
     "tiny": Settings(
         preprocessing=PreprocessingSettings(voxel_size_mm=8),
