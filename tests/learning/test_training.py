@@ -20,7 +20,7 @@ from relevox.learning.training import (
     validate,
 )
 
-SHAPE = (8, 9, 8)
+SHAPE = (12, 9, 8)
 QUICK = TrainingSettings(
     optimiser="adamw",
     learning_rate=1e-2,
@@ -82,7 +82,7 @@ def test_labels_of_scans_outside_train_and_validation_are_never_used():
 def test_batches_are_read_one_by_one_and_never_the_whole_cohort():
     class Watched:
         def __init__(self, array):
-            self.array, self.largest = array, 0
+            self.array, self.shape, self.largest = array, array.shape, 0
 
         def __getitem__(self, rows):
             self.largest = max(self.largest, len(rows))

@@ -95,4 +95,4 @@ def add_noise(x: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tenso
         Standard deviation of the noise, in the units of ``x``.
     """
     brain = (x != 0).any(dim=1, keepdim=True)  # (b, 1, x, y, z)
-    return x + sigma * noise * brain
+    return torch.addcmul(x, noise, brain.to(x.dtype), value=sigma)

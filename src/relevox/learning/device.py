@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from relevox.errors import SettingsError
@@ -30,9 +32,39 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format of the convolutions; ``auto`` takes bfloat16 where it is computed natively."""
-    if name == "float32":
+def choose_precision(name: str, device: torch.device, first_edges: Sequence[int] = ()) -> torch.dtype:
+    """Return the number format of the convolutions; ``auto`` takes bfloat16 where it is computed natively and right.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, ``float32`` or ``bfloat16``.
+    device : torch.device
+        Where they are computed.
+    first_edges : sequence of int
+        Voxels along the first axis of the grids they are computed on.
+
+    Raises
+    ------
+    SettingsError
+        When bfloat16 was asked for and would give wrong gradients.
+
+    Notes
+    -----
+    On processors, oneDNN (in torch 2.13) reads past its arrays for the weight
+    gradient of a 3x3x3 bfloat16 convolution, channels last, whose first axis has
+    exactly two voxels: NaN or nonsense, at any batch size. A 144 x 184 x 152 mm
+    input on an 8 mm grid comes to two voxels in the fourth block.
+    """
+    wrong = device.type == "cpu" and 2 in first_edges
+    if name == "bfloat16" and wrong:
+        raise SettingsError(
+            "on this grid a block sees two voxels along x, where processors compute wrong bfloat16 gradients",
+            code="precision-unsafe",
+            row="training.precision",
+            remedy="use auto or float32",
+        )
+    if name == "float32" or wrong:
         return torch.float32
     if name == "bfloat16":
         return torch.bfloat16

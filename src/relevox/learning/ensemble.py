@@ -45,13 +45,13 @@ def predict(
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
             x = load_batch(inputs, rows[start : start + batch_size], where)
-            answers.append(network(x).double().softmax(dim=1)[:, 1].cpu().numpy())
+            answers.append(network(channels_last(x)).double().softmax(dim=1)[:, 1].cpu().numpy())
     network.train(was_training)
     return np.concatenate(answers)
 
 
 def load_batch(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Copy some scans to the device as float32, channels last.
+    """Copy some scans to the device as float32.
 
     float16 travels, float32 is computed with: half the bytes to read and to send.
 
@@ -68,8 +68,12 @@ def load_batch(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> to
     -------
     Tensor, (b, c, x, y, z) float32
     """
-    x = torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device)
-    return x.to(torch.float32).contiguous(memory_format=torch.channels_last_3d)
+    return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device).to(torch.float32)
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Put the channels of a voxel beside each other in memory: convolutions are 1.1 to 1.7 times faster so."""
+    return x.contiguous(memory_format=torch.channels_last_3d)
 
 
 @dataclass(frozen=True)

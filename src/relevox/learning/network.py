@@ -123,7 +123,15 @@ class ResNet3d(nn.Module):
                 f"voxels, but got {tuple(x.shape)}",
                 code="input-shape",
             )
-        return self.head(self.blocks(x))  # blocks: (b, widths[-1], x/16, y/16, z/16)
+        for layer in self.blocks:
+            x = _pool(layer, x) if isinstance(layer, nn.MaxPool3d) else layer(x)
+        return self.head(x)  # x: (b, widths[-1], x/16, y/16, z/16)
+
+
+def _pool(layer: nn.MaxPool3d, x: torch.Tensor) -> torch.Tensor:
+    """Pool in the precision of the input: autocast would widen the largest arrays of all to float32 first."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x)
 
 
 def count_parameters(network: nn.Module) -> int:

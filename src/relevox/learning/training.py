@@ -16,7 +16,7 @@ from relevox.config import TrainingSettings
 from relevox.errors import EngineError
 from relevox.learning.augmentation import Samples, add_noise, mirror, training_samples
 from relevox.learning.device import choose_device, choose_precision
-from relevox.learning.ensemble import load_batch
+from relevox.learning.ensemble import channels_last, load_batch
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ def train(
         For a device that does not exist here.
     """
     device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
+    n_pools = sum(isinstance(module, nn.MaxPool3d) for module in network.modules())
+    first_edges = [inputs.shape[2] // 2**n for n in range(n_pools)]  # of the grid that each block sees
+    precision = choose_precision(settings.precision, device, first_edges)
     rng = np.random.default_rng(seed)
     noise_source = torch.Generator(device).manual_seed(seed)
     labels = np.asarray(labels, dtype=np.int64)
@@ -126,11 +128,11 @@ def train(
             x = load_batch(inputs, batch.rows, device)
             x = mirror(x, torch.from_numpy(batch.mirrored).to(device))
             if settings.noise_sigma > 0:
-                noise = torch.empty_like(x).normal_(generator=noise_source)
+                noise = torch.randn(x.shape, generator=noise_source, device=device)
                 x = add_noise(x, noise, settings.noise_sigma)
             target = targets[torch.from_numpy(batch.rows).to(device)]
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-                logits = network(x)
+                logits = network(channels_last(x))
             loss = functional.cross_entropy(logits.float(), target, weight=weight)
             optimiser.zero_grad()
             loss.backward()
@@ -316,7 +318,7 @@ def validate(
     for start in range(0, len(rows), batch_size):
         x = load_batch(inputs, rows[start : start + batch_size], device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            logits.append(network(x).float())
+            logits.append(network(channels_last(x)).float())
     answer = torch.cat(logits)
     target = torch.from_numpy(labels[rows]).to(device)
     loss = functional.cross_entropy(answer, target, weight=weight)
@@ -348,7 +350,7 @@ def reestimate_batch_norm(
     for part in np.array_split(np.asarray(rows), math.ceil(len(rows) / batch_size)):
         x = load_batch(inputs, part, device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            network(x)
+            network(channels_last(x))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     network.eval()
