@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from relevox.errors import ImageError
 from relevox.imaging import crop
+from relevox.records import Volume
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
@@ -48,3 +50,23 @@ def test_block_majority_leaves_background_out():
         block = labels[2 * x : 2 * x + 2, 2 * y : 2 * y + 2, 2 * z : 2 * z + 2]
         counts = np.bincount(block[block > 0], minlength=2)
         assert small[x, y, z] == (counts.argmax() if counts.any() else 0)
+
+
+def test_images_in_template_space_are_placed_without_interpolation():
+    whole = Volume(np.random.default_rng(0).random(crop.TEMPLATE_SHAPE), crop.template_grid().affine)
+    cut = crop.onto_study_grid(whole, 1)
+    assert np.array_equal(cut, crop.crop(whole.data).astype(np.float32))
+    small = crop.onto_study_grid(whole, 8)
+    assert np.allclose(small, crop.block_mean(cut, 8))
+    assert np.allclose(crop.onto_study_grid(Volume(cut, crop.study_grid(1).affine), 8), small)
+    assert np.array_equal(crop.onto_study_grid(Volume(small, crop.study_grid(8).affine), 8), small)
+
+
+def test_coarser_shifted_and_foreign_grids_are_refused():
+    coarse = crop.study_grid(8)
+    shifted = coarse.affine.copy()
+    shifted[0, 3] += 1
+    for affine, size in ((coarse.affine, 4), (shifted, 8)):
+        with pytest.raises(ImageError) as refused:
+            crop.onto_study_grid(Volume(np.zeros(coarse.shape), affine), size)
+        assert refused.value.code == "image-grid"

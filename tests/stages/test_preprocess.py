@@ -9,7 +9,7 @@ import pytest
 from relevox.config import preset
 from relevox.engines import chain
 from relevox.errors import CohortError, EngineError, ImageError, Problems, RelevoxError
-from relevox.imaging.crop import CROP_SHAPE, study_grid, template_grid
+from relevox.imaging.crop import study_grid
 from relevox.records import ScanId, Volume
 from relevox.stages import preprocess
 from relevox.store import images, layout, tables, template
@@ -260,15 +260,6 @@ def test_images_on_a_coarser_or_foreign_grid_are_refused(tmp_path, calls):
     with pytest.raises(ImageError) as coarse:
         preprocess.run(tmp_path / "bids", tmp_path / "study", SETTINGS.model_copy(update={"preprocessing": section}))
     assert coarse.value.code == "image-grid"
-
-
-def test_the_whole_template_grid_is_cropped(tmp_path):
-    volume = Volume(np.zeros(template_grid().shape, dtype=np.float32), template_grid().affine)
-    volume.data[26, 25, 1] = 1
-    section = SETTINGS.preprocessing.model_copy(update={"voxel_size_mm": 1})
-    placed = preprocess._on_grid(volume, Path("x.nii.gz"), section, mean=True)
-    assert placed.shape == CROP_SHAPE
-    assert placed[0, 0, 0] == 1
 
 
 def test_incomplete_derivatives_without_raw_images_name_what_is_missing(tmp_path, calls):

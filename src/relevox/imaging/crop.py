@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from relevox.errors import ImageError
+from relevox.records import Volume
+
 CROP_START = (26, 25, 1)
 """First voxel of the box on the template's 197 x 233 x 189 grid: it is centred on the template's brain."""
 
@@ -152,6 +155,44 @@ def block_majority(labels: np.ndarray, block: int) -> np.ndarray:
         best[count > most] = label
         most = np.maximum(most, count)
     return best
+
+
+def onto_study_grid(volume: Volume, voxel_size_mm: int, labels: bool = False) -> np.ndarray:
+    """Bring an image that is in template space already to the study's grid, without interpolation.
+
+    Parameters
+    ----------
+    volume : Volume
+        ``(x, y, z)`` on the whole template's 1 mm grid, on the study's grid, or on a finer study grid.
+    voxel_size_mm : int
+        Of the study's grid.
+    labels : bool
+        Most frequent label instead of the mean of a block.
+
+    Raises
+    ------
+    ImageError
+        For any other grid.
+    """
+    data, found = volume.data, None
+    if _lies_on(volume, template_grid()):
+        data, found = crop(data), 1
+    else:
+        finer = (size for size in (1, 2, 4, 8) if size <= voxel_size_mm)
+        found = next((size for size in finer if _lies_on(volume, study_grid(size))), None)
+    if found is None:
+        expected = study_grid(voxel_size_mm).shape
+        raise ImageError(
+            f"expected the whole template at 1 mm, or its box of {expected} voxels of {voxel_size_mm} mm (or "
+            f"finer), but got {data.shape} voxels of {np.round(volume.voxel_size_mm, 3).tolist()} mm",
+            code="image-grid",
+            remedy="set preprocessing.voxel_size_mm to the grid of these images, or give the raw images",
+        )
+    return (block_majority if labels else block_mean)(data, voxel_size_mm // found)
+
+
+def _lies_on(volume: Volume, grid: Grid) -> bool:
+    return volume.data.shape == grid.shape and np.allclose(volume.affine, grid.affine, atol=1e-3)
 
 
 def _blocks(image: np.ndarray, block: int) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -142,13 +144,10 @@ def _examine(scan: Scan, study: Path, settings: PreprocessingSettings) -> proven
     for path in sources.values():
         if not path.is_file():
             images.read(path)  # says what is wrong with a folder, a pipe or a broken link
-    unit = provenance.Unit(
-        study,
-        STAGE,
-        scan.id.key,
-        settings=settings.model_dump(mode="json"),
-        inputs={kind: provenance.sha256(path) for kind, path in sources.items()},
-    )
+    inputs = {kind: provenance.sha256(path) for kind, path in sources.items()}
+    if "t1w" in sources and "brain_mask" not in sources:
+        inputs["brain_network"] = _network_hash()
+    unit = provenance.Unit(study, STAGE, scan.id.key, settings=settings.model_dump(mode="json"), inputs=inputs)
     if unit.is_current():
         return unit
     problems: list[RelevoxError] = []
@@ -225,7 +224,7 @@ def _preprocess(item: tuple[Scan, provenance.Unit], settings: PreprocessingSetti
 
 
 def _from_raw(scan: Scan, study: Path, sources: Mapping[str, Volume], settings: PreprocessingSettings) -> list[Path]:
-    try:
+    with _naming(scan, scan.t1w):
         found = chain.to_template(
             sources["t1w"],
             sources["flair"],
@@ -235,10 +234,6 @@ def _from_raw(scan: Scan, study: Path, sources: Mapping[str, Volume], settings: 
             lesion_mask=sources.get("lesion_mask"),
             network=None if "brain_mask" in sources else _network(),
         )
-    except RelevoxError as error:
-        raise type(error)(
-            f"{scan.id}: {error.message}", code=error.code, file=scan.t1w, row=error.row, remedy=error.remedy
-        ) from None
     volumes = {
         name: getattr(found, name) for name in ("t1w", "flair", "brain_mask", "lesion_mask", "jacobian", "regions")
     }
@@ -258,6 +253,24 @@ def _from_raw(scan: Scan, study: Path, sources: Mapping[str, Volume], settings: 
     return written + _write_overlays(scan, study, found, settings)
 
 
+@contextmanager
+def _naming(scan: Scan, file: Path | None) -> Iterator[None]:
+    """Let errors of rooms that know arrays only name the scan and its file."""
+    try:
+        yield
+    except RelevoxError as error:
+        raise type(error)(
+            f"{scan.id}: {error.message}", code=error.code, file=file, row=error.row, remedy=error.remedy
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _network_hash() -> str:
+    """Other weights find another brain: what was made with them is stale."""
+    with as_file(files("relevox.imaging") / "data" / "brain_network.safetensors") as path:
+        return provenance.sha256(path)
+
+
 @lru_cache(maxsize=1)
 def _network():
     """Load the brain network once in every process, and torch only where it is needed."""
@@ -269,23 +282,20 @@ def _network():
 def _place(scan: Scan, study: Path, sources: Mapping, settings: PreprocessingSettings) -> list[Path]:
     """Put what is in template space already on the study's grid."""
     head = template.load(settings.voxel_size_mm, settings.periventricular_mm)
-    paths = scan.derivatives
-    mask = _on_grid(sources["space_brain_mask"], paths["space_brain_mask"], settings, mean=True) >= 0.5
+    placed = {}
+    for kind, volume in sources.items():
+        if kind != "measures":
+            with _naming(scan, scan.derivatives[kind]):
+                labels = kind == "space_regions"
+                placed[kind] = crop.onto_study_grid(volume, settings.voxel_size_mm, labels)
+    mask = placed["space_brain_mask"] >= 0.5
     data = {"brain_mask": mask}
     for kind in ("t1w", "flair"):
-        image = _on_grid(sources[f"space_{kind}"], paths[f"space_{kind}"], settings, mean=True)
-        try:
-            data[kind] = normalise(image, mask, settings.normalisation)
-        except ImageError as error:
-            raise ImageError(
-                f"{scan.id}: {error.message}", code=error.code, file=paths[f"space_{kind}"], remedy=error.remedy
-            ) from None
-    data["lesion_mask"] = _on_grid(sources["space_lesion_mask"], paths["space_lesion_mask"], settings, mean=True) >= 0.5
-    data["jacobian"] = _on_grid(sources["space_jacobian"], paths["space_jacobian"], settings, mean=True)
-    if "space_regions" in sources:
-        data["regions"] = _on_grid(sources["space_regions"], paths["space_regions"], settings, mean=False)
-    else:
-        data["regions"] = head.regions * mask
+        with _naming(scan, scan.derivatives[f"space_{kind}"]):
+            data[kind] = normalise(placed[f"space_{kind}"], mask, settings.normalisation)
+    data["lesion_mask"] = placed["space_lesion_mask"] >= 0.5
+    data["jacobian"] = placed["space_jacobian"]
+    data["regions"] = placed.get("space_regions", head.regions * mask)
     volumes = {kind: Volume(array, head.affine) for kind, array in data.items()}
     given = sources["measures"]
     both = mask & head.brain_mask
@@ -304,37 +314,6 @@ def _place(scan: Scan, study: Path, sources: Mapping, settings: PreprocessingSet
         ],
     }
     return _write_volumes(scan, study, volumes, measures, settings)
-
-
-def _on_grid(volume: Volume, path: Path, settings: PreprocessingSettings, mean: bool) -> np.ndarray:
-    """Bring an image in template space to the study's grid: as it is, cropped, or by blocks.
-
-    Raises
-    ------
-    ImageError
-        For other grids: placing those would be one more interpolation.
-    """
-    size = settings.voxel_size_mm
-    whole, data = crop.template_grid(), volume.data
-    if data.shape == whole.shape and np.allclose(volume.affine, whole.affine, atol=1e-3):
-        data, found = crop.crop(data), 1
-    else:
-        fitting = [n for n in (1, 2, 4, 8) if n <= size and _same(volume, crop.study_grid(n))]
-        if not fitting:
-            expected = crop.study_grid(size)
-            raise ImageError(
-                f"expected the whole template at 1 mm, or its crop of {expected.shape} voxels of {size} mm (or "
-                f"finer), but got {data.shape} voxels of {np.round(volume.voxel_size_mm, 3).tolist()} mm",
-                code="image-grid",
-                file=path,
-                remedy="set preprocessing.voxel_size_mm to these images' grid, or give the raw images",
-            )
-        found = fitting[0]
-    return (crop.block_mean if mean else crop.block_majority)(data, size // found)
-
-
-def _same(volume: Volume, grid: crop.Grid) -> bool:
-    return volume.data.shape == grid.shape and np.allclose(volume.affine, grid.affine, atol=1e-3)
 
 
 def _write_volumes(
