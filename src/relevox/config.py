@@ -220,6 +220,7 @@ PRESETS: dict[str, Settings] = {
         network=NetworkSettings(widths=(8, 16, 32, 64), head_widths=(64, 32)),
         # mirrored scans double every epoch; more of them only fit the noise of the labels
         training=_SIMULATED_RECIPE.model_copy(update={"max_epochs": 6}),
+        attribution=AttributionSettings(integrated_gradients_steps=8),
     ),
     "tiny": Settings(
         preprocessing=PreprocessingSettings(voxel_size_mm=8),

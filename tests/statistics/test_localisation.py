@@ -20,12 +20,14 @@ def test_the_auc_is_that_of_scikit_learn_ties_included():
     assert auc(values, target) == pytest.approx(roc_auc_score(target, values))
 
 
-def test_negative_relevance_is_no_mass_but_ranks_last():
+def test_negative_relevance_counts_as_none():
     relevance = np.array([1.0, 1.0, 1.0, 1.0, -5.0, -5.0, 0.0, 0.0, 0.0])
     found = localise(relevance, np.arange(9) < 4)
     assert found.relevance_mass == 1.0
     assert found.enrichment == pytest.approx(9 / 4)
-    assert localise(-relevance, np.arange(9) < 4).auc == 0.0
+    assert localise(relevance, np.arange(9) >= 5).auc == pytest.approx(
+        localise(relevance.clip(0), np.arange(9) >= 5).auc
+    )
 
 
 @pytest.mark.parametrize("size", [0, 3, 28, 30])
@@ -37,7 +39,7 @@ def test_a_target_of_a_few_voxels_or_of_all_is_not_scored(size):
 def test_a_map_without_positive_relevance_has_no_mass():
     found = localise(-np.arange(1.0, 31.0), np.arange(30) < 10)
     assert np.isnan(found.enrichment) and np.isnan(found.relevance_mass)
-    assert found.auc == 1.0
+    assert found.auc == 0.5
 
 
 def test_shapes_that_differ_are_refused():

@@ -88,7 +88,7 @@ def integrated_gradients(
             gradient.index_add_(0, scan, slope)
     relevance = (x - baseline) * gradient / steps
     return Attribution(
-        relevance=relevance,
+        relevance=relevance.contiguous(),
         target=chosen,
         start=difference,
         method="integrated_gradients",

@@ -36,6 +36,9 @@ BASELINES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 """Maps that know no network: what a method has to beat. ``(c, x, y, z)`` each."""
 
+SIGNED = ("integrated_gradients",)
+"""Methods whose relevance has both signs."""
+
 OCCLUDED = {
     "periventricular_lesions": ("periventricular_white_matter",),
     "other_lesions": (
@@ -57,10 +60,11 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
     """Measure what the maps find of the known causes (PHANTOM, "What maps find").
 
     1. Per scan and map: enrichment, relevance mass and voxel AUC of periventricular
-       and of other lesions, in the brain; the same for maps that know no network.
+       and of other lesions, in the brain, by positive relevance; for signed maps by
+       absolute relevance too; the same for maps that know no network.
     2. Class swap: correlation of the maps of the two classes, two scans a fold.
-    3. Region occlusion: correlation of the change towards class 1 with the square
-       root of the lesion load in the region, which is the cause.
+    3. Region occlusion: correlation of the change towards class 1 with what the
+       cause in that region adds to the score (weight times root of the lesion load).
     4. What the network used: its logit regressed on the causes.
 
     Parameters
@@ -129,8 +133,8 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
         for name, values in sorted(measured.items(), key=lambda item: _order(item[0]))
     ]
     causes = read_causes(truth, cohort)
-    rows += occlusion_rows(study, cohort, causes, options)
     card = tables.read_json(layout.path(truth, "truth"))
+    rows += occlusion_rows(study, cohort, causes, cause_weights(card), options)
     card = {key: card.get(key) for key in ("bayes_accuracy", "bayes_auc", "label", "causes", "confounding")}
     card["logit_explained_by"] = logit_on_causes(study, cohort, causes)
     unit.record(
@@ -149,7 +153,6 @@ def measure_fold(
 ) -> dict[ScanId, dict[tuple[str, str, str], float]]:
     """Score the maps of one fold's test scans; keys are (method, target, measure)."""
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     cohort = tables.read_cohort(study)
     inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     mean = mean_scan(inputs, fold.train)
@@ -172,6 +175,8 @@ def _localise_scan(
         method: explanations.read_on_grid(study, "relevance", scan, shape, space=space, method=method)
         for method in settings.attribution.methods
     } | {name: make(x, mean).sum(axis=0) for name, make in BASELINES.items()}
+    # evidence against the explained class lies in a map, too: a lesion may be found by its negative relevance
+    maps |= {f"{method}_absolute": np.abs(maps[method]) for method in SIGNED if method in maps}
     return {
         (method, target, measure): value
         for method, relevance in maps.items()
@@ -190,7 +195,7 @@ def _swap_classes(
     rows = np.sort(fold.test)[:: max(1, len(fold.test) // SCANS_SWAPPED)][:SCANS_SWAPPED]
     device = choose_device(settings.training.device)
     network = models.load(study, fold.index)[0].to(device)
-    x = load_batch(inputs, rows, device).contiguous()
+    x = load_batch(inputs, rows, device)
     options = {
         "lrp": {"start": "one"},
         "integrated_gradients": {
@@ -237,15 +242,34 @@ def read_causes(truth: Path, cohort: Cohort) -> dict[str, np.ndarray]:
     return dict(zip(columns, loads.T, strict=True))
 
 
+def cause_weights(card: Mapping[str, object]) -> dict[str, float]:
+    """Return the weight of each target's lesion load in the score; 0 for what is no cause.
+
+    Examples
+    --------
+    >>> cause_weights({"causes": {"total_lesions": 1.0}})
+    {'periventricular_lesions': 1.0, 'other_lesions': 1.0}
+    """
+    known = card.get("causes") or {}
+    return {target: float(known.get(target, known.get("total_lesions", 0.0))) for target in TARGETS}
+
+
 def occlusion_rows(
-    study: Path, cohort: Cohort, causes: Mapping[str, np.ndarray], options: Mapping[str, object]
+    study: Path,
+    cohort: Cohort,
+    causes: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    options: Mapping[str, object],
 ) -> list[dict[str, object]]:
-    """Correlate the change towards class 1 when regions are occluded with the cause that lies in them."""
+    """Correlate what regions support of class 1 with what the cause that lies in them adds to the score.
+
+    Support is the fall of class 1's margin when the regions become the mean scan's; NaN for what is no cause.
+    """
     rows = []
     deltas = [_towards_class_1(study, scan) for scan in cohort.ids]
     for target, regions in OCCLUDED.items():
         change = np.array([sum(delta[region] for region in regions) for delta in deltas])
-        found = correlation_over_patients(change, causes[target], cohort.patients, **options)
+        found = correlation_over_patients(change, weights[target] * causes[target], cohort.patients, **options)
         rows.append(_row(("occlusion", target, "correlation_with_cause"), found))
     return rows
 
@@ -279,5 +303,5 @@ def _row(name: tuple[str, str, str], found: Estimate) -> dict[str, object]:
 
 
 def _order(name: tuple[str, str, str]) -> tuple[int, str, str]:
-    known: Sequence[str] = ("lrp", "integrated_gradients", *BASELINES)
+    known: Sequence[str] = ("lrp", *(name for method in SIGNED for name in (method, f"{method}_absolute")), *BASELINES)
     return known.index(name[0]), name[1], name[2]

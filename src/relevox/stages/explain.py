@@ -82,8 +82,6 @@ def explain_fold(
     if not stale:
         return 0
     torch.set_num_threads(threads)
-    # relevance thins out over the layers; numbers too small for float32 would cost a hundred times the time
-    torch.set_flush_denormal(True)
     device = choose_device(settings.training.device)
     network = models.load(study, fold.index)[0].to(device)
     inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
@@ -93,7 +91,7 @@ def explain_fold(
     at_once = max(1, VOXELS_AT_ONCE // regions.numel())
     for start in range(0, len(stale), at_once):
         rows = np.array(stale[start : start + at_once])
-        x = load_batch(inputs, rows, device).contiguous()
+        x = load_batch(inputs, rows, device)
         chosen = [predictions[cohort.ids[row]] for row in rows]
         written = _explain_batch(study, settings, network, x, baseline, regions, chosen, at_once)
         for row, files in zip(rows, written, strict=True):

@@ -22,7 +22,8 @@ class Localisation:
     relevance_mass: float
     """Share of the positive relevance that lies in the target; chance is the target's share of the brain."""
     auc: float
-    """Probability that a voxel of the target has more relevance than another brain voxel, ties half; 0.5 is chance."""
+    """Probability that a voxel of the target has more positive relevance than another brain voxel, ties half;
+    0.5 is chance."""
 
 
 def localise(relevance: np.ndarray, target: np.ndarray) -> Localisation:
@@ -31,7 +32,7 @@ def localise(relevance: np.ndarray, target: np.ndarray) -> Localisation:
     Parameters
     ----------
     relevance : array-like, (v,)
-        Over the voxels of the brain, summed over the channels.
+        Over the voxels of the brain, summed over the channels. Negative relevance counts as none.
     target : array-like, (v,) bool
         The voxels where relevance belongs.
 
@@ -57,7 +58,7 @@ def localise(relevance: np.ndarray, target: np.ndarray) -> Localisation:
         return Localisation(np.nan, np.nan, np.nan)
     positive = np.maximum(relevance, 0.0)
     mass = positive[target].sum() / positive.sum() if positive.any() else np.nan
-    return Localisation(enrichment=float(mass / target.mean()), relevance_mass=float(mass), auc=auc(relevance, target))
+    return Localisation(enrichment=float(mass / target.mean()), relevance_mass=float(mass), auc=auc(positive, target))
 
 
 def auc(values: np.ndarray, positive: np.ndarray) -> float:
