@@ -36,5 +36,8 @@ class Attribution:
 
 
 def scan_sums(values: torch.Tensor) -> torch.Tensor:
-    """Sum ``(b, ...)`` over all but the first axis, in float64."""
-    return values.detach().flatten(1).sum(dim=1, dtype=torch.float64)
+    """Sum ``(b, ...)`` over all but the first axis: voxels in their own precision, channels in float64."""
+    values = values.detach()
+    if values.ndim > 2:
+        values = values.sum(dim=tuple(range(2, values.ndim)))  # pairwise: 1e-7 of the sum, and no copy
+    return values.double().sum(dim=1)
