@@ -71,7 +71,9 @@ def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
     with _study(study, settings):
         simulate.run(bids, phantom_preset("demo"), seed, _local(workers))
         _participant_level(bids, study, settings, workers)
-        _group_level(bids, study, settings, workers, before_report=lambda: benchmark.run(bids, study, settings))
+        _group_level(
+            bids, study, settings, workers, before_report=lambda: benchmark.run(bids, study, settings, _local(workers))
+        )
     _say_where(study)
 
 
@@ -210,13 +212,14 @@ def simulate(
 def benchmark(
     bids: Bids,
     out: Study,
+    workers: Workers = 0,
 ) -> None:
     """Mark the attention maps of a simulated cohort against the known causes."""
     from relevox.stages import benchmark as stage
 
     settings = _resolve(out, None, None)
     with _study(out, settings):
-        stage.run(bids, out, settings)
+        stage.run(bids, out, settings, _local(workers))
 
 
 @app.command("train-brain-network")

@@ -94,7 +94,10 @@ def path(root: str | Path, kind: str, scan: ScanId | None = None, **entities: ob
     >>> path("OUT", "t1w", ScanId("sub-001", "ses-01"), space="MNI").name
     'sub-001_ses-01_space-MNI_desc-preproc_T1w.nii.gz'
     """
-    values = dict(entities)
+    # an underscore separates BIDS entities: no value may hold one
+    values = {
+        key: str(value).replace("_", "") if key in ("desc", "method") else value for key, value in entities.items()
+    }
     if scan is not None:
         folder = f"{scan.participant}/{scan.session}" if scan.session else scan.participant
         values |= {"scan": folder, "key": scan.key}
