@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from relevox.imaging.regions import REGION_INDEX, REGIONS
 
-SEED_Z, GROW_Z = 2.5, 0.75
+SEED_Z, GROW_Z = 3.0, 1.0
 """Robust z-scores against grey matter that a lesion must reach somewhere, and everywhere."""
 
 SMOOTHING_MM = 0.6
