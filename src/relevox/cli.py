@@ -96,7 +96,7 @@ def run(
     with _study(out, resolved):
         if level != "group":
             if level == "both":
-                _check_scores(bids, resolved)
+                _check_scores(bids, resolved, skip_bad)
             _participant_level(bids, out, resolved, workers, participant_label, skip_bad)
         if level != "participant":
             _group_level(bids, out, resolved, workers)
@@ -293,12 +293,12 @@ def _again(study: Path, stage, workers: int) -> None:
         stage(study, settings, _local(workers))
 
 
-def _check_scores(bids: Path, settings) -> None:
+def _check_scores(bids: Path, settings, skip_bad: bool) -> None:
     """Find bad scores now, not after hours of preprocessing."""
     from relevox.store import bids as bids_store
     from relevox.store import clinical
 
-    scans = bids_store.index(bids, settings.preprocessing.space)
+    scans = bids_store.index(bids, settings.preprocessing.space, incomplete=skip_bad)
     clinical.read(bids, scans, settings.cohort)
 
 

@@ -298,3 +298,12 @@ def test_a_real_scan_reaches_the_template(tmp_path):
     centre = np.array([0, -10, 20, 1.0])
     # the data set's file holds the map from FLAIR points to T1w points
     assert np.linalg.norm((flair_to_t1w @ centre - np.linalg.inv(read_affine(reference)) @ centre)[:3]) < 1.0
+
+
+def test_a_scan_without_flair_is_left_out_when_asked(raw, calls, tmp_path):
+    (raw / "sub-01/ses-1/anat/sub-01_ses-1_FLAIR.nii.gz").unlink()
+    study = tmp_path / "study"
+    preprocess.run(raw, study, SETTINGS, skip_bad=True)
+    rows = tables.read(layout.existing(study, "quality"))
+    assert [row["status"] for row in rows] == ["failed", "ok", "flagged"]
+    assert "FLAIR image is missing" in rows[0]["flags"]

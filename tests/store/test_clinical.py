@@ -107,6 +107,7 @@ def test_a_missing_flair_is_named_and_a_session_without_both_is_no_scan(root):
     add_scan(root, "sub-1", "ses-2", ("T1w",))
     with pytest.raises(InputError, match=r"flair-missing.*sub-1_ses-2"):
         bids.index(root, SPACE)
+    assert [scan.flair for scan in bids.index(root, SPACE, incomplete=True)].count(None) == 1
     (root / "sub-1" / "ses-2" / "anat" / "sub-1_ses-2_T1w.nii.gz").unlink()
     assert len(bids.index(root, SPACE)) == 4
 

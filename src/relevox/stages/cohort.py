@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relevox.config import CohortSettings, Settings
 from relevox.errors import CohortError, Problems, RelevoxError
-from relevox.records import Cohort, Observation, Scan
+from relevox.records import Cohort, Observation, Scan, ScanId
 from relevox.store import bids as bids_store
 from relevox.store import clinical, layout, tables
 from relevox.store.clinical import Clinical, Score
@@ -20,7 +20,7 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
 
     1. Index the scans and read the clinical tables.
     2. Give every scan the first score within the window.
-    3. Leave out scans that failed preprocessing, where that ran already.
+    3. Leave out scans without preprocessed images, where preprocessing ran already.
     4. Count what each rule removed.
 
     Returns
@@ -33,7 +33,7 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     RelevoxError
         For bad rows (all at once) and cohorts of one class.
     """
-    scans = bids_store.index(bids, settings.preprocessing.space)
+    scans = bids_store.index(bids, settings.preprocessing.space, incomplete=True)
     known = clinical.read(bids, scans, settings.cohort)
     flow = [_flow("scans found", 0, [scan.id for scan in scans])]
 
@@ -52,9 +52,9 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     rule = f"no {settings.cohort.score} within {settings.cohort.window_days} days"
     flow.append(_flow(rule, len(scans) - len(matched), kept))
 
-    failed = _failed(study)
-    usable = [(scan, score) for scan, score in matched if scan.id not in failed]
-    flow.append(_flow("failed preprocessing", len(matched) - len(usable), [scan.id for scan, _ in usable]))
+    preprocessed = _preprocessed(study)
+    usable = [(scan, score) for scan, score in matched if preprocessed is None or scan.id in preprocessed]
+    flow.append(_flow("not preprocessed, or failed", len(matched) - len(usable), [scan.id for scan, _ in usable]))
 
     cohort = Cohort(tuple(_observation(scan, score, known, settings.cohort) for scan, score in usable))
     tables.write(layout.path(study, "flow"), flow)
@@ -95,12 +95,12 @@ def _observation(scan: Scan, score: Score, known: Clinical, settings: CohortSett
     )
 
 
-def _failed(study: Path) -> set:
+def _preprocessed(study: Path) -> set[ScanId] | None:
+    """Scans that can be used, or None while preprocessing has not run."""
     file = layout.path(study, "quality")
     if not file.exists():
-        return set()
-    rows = tables.read(file, ("status",))
-    return {tables.identity(row, file) for row in rows if row["status"] == "failed"}
+        return None
+    return {tables.identity(row, file) for row in tables.read(file, ("status",)) if row["status"] != "failed"}
 
 
 def _flow(rule: str, removed: int, left: list) -> dict[str, object]:

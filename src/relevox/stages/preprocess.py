@@ -76,7 +76,7 @@ def run(
         When no scan is left.
     """
     bids, study = Path(bids), Path(study)
-    scans = _chosen(bids_store.index(bids, settings.preprocessing.space), participants)
+    scans = _chosen(bids_store.index(bids, settings.preprocessing.space, incomplete=skip_bad), participants)
     names = [scan.id.key for scan in scans]
 
     examine = partial(_examine, study=study, settings=settings.preprocessing)
@@ -125,7 +125,9 @@ def _sources(scan: Scan, settings: PreprocessingSettings) -> dict[str, Path]:
     """Files that a scan's preprocessing reads."""
     if _is_in_space(scan, settings):
         return {kind: scan.derivatives[kind] for kind in (*IN_SPACE, "space_regions") if kind in scan.derivatives}
-    if scan.t1w is None or scan.flair is None:
+    if (scan.t1w is None) != (scan.flair is None):
+        raise bids_store.missing_image(scan)
+    if scan.t1w is None:
         missing = [kind for kind in IN_SPACE if kind not in scan.derivatives]
         raise EngineError(
             f"{scan.id} has no raw images, and its derivatives lack {', '.join(missing)}",

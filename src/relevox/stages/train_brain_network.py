@@ -1,7 +1,7 @@
 """Train the network that finds the brain, on simulated heads alone.
 
-The weights in the package were made by this command; anybody can make them
-again. It needs no scan: heads are painted around the template brain
+The weights in the package were made by this command with its defaults and one
+thread; anybody can make them again. It needs no scan: heads are painted around the template brain
 (``phantom.heads``) while the network learns, and none is used twice.
 """
 
@@ -57,7 +57,7 @@ class Batch:
 def run(
     out_dir: Path,
     seed: int = 0,
-    n_heads: int = 6000,
+    n_heads: int = 4500,
     device: str = "auto",
     threads: int = 2,
     shape: tuple[int, int, int] = (64, 72, 64),
@@ -76,7 +76,7 @@ def run(
         Where both files go.
     seed : int, default 0
         Seed of the heads and of the initial weights.
-    n_heads : int, default 6000
+    n_heads : int, default 4500
         Length of the training. The same seed, heads and threads on the same
         machine give the same weights.
     device : str, default ``"auto"``

@@ -36,7 +36,7 @@ DERIVATIVES = (*SPACE_KINDS, *NATIVE_KINDS)
 _LABEL = re.compile(r"(sub|ses)-[A-Za-z0-9]+")
 
 
-def index(bids: str | Path, space: str) -> list[Scan]:
+def index(bids: str | Path, space: str, incomplete: bool = False) -> list[Scan]:
     """Find the scans of a data set.
 
     Parameters
@@ -46,6 +46,8 @@ def index(bids: str | Path, space: str) -> list[Scan]:
         derivatives under ``derivatives/*/``.
     space : str
         Template whose derivatives can be used.
+    incomplete : bool
+        Return sessions that lack one of the images too, instead of raising.
 
     Returns
     -------
@@ -71,16 +73,8 @@ def index(bids: str | Path, space: str) -> list[Scan]:
         raw = {suffix: _raw(bids, scan, suffix, problems) for suffix in ("T1w", "FLAIR")}
         if not in_space and not any(raw.values()):
             continue  # a session without these images is no scan of this study
-        if not in_space and not all(raw.values()):
-            missing = next(suffix for suffix, path in raw.items() if path is None)
-            problems.append(
-                InputError(
-                    f"{scan}: the {missing} image is missing",
-                    code=f"{missing.lower()}-missing",
-                    file=_folder(Path(), scan) / "anat",
-                    remedy=f"add {scan.key}_{missing}.nii.gz, or leave this session out",
-                )
-            )
+        if not in_space and not all(raw.values()) and not incomplete:
+            problems.append(missing_image(Scan(scan, raw["T1w"], raw["FLAIR"])))
             continue
         scans.append(Scan(scan, raw["T1w"], raw["FLAIR"], derivatives))
     if problems:
@@ -93,6 +87,17 @@ def index(bids: str | Path, space: str) -> list[Scan]:
             remedy="expected sub-*/[ses-*/]anat/*_T1w.nii.gz and *_FLAIR.nii.gz",
         )
     return scans
+
+
+def missing_image(scan: Scan) -> InputError:
+    """Build the error for a session that lacks one of its two images."""
+    missing = "T1w" if scan.t1w is None else "FLAIR"
+    return InputError(
+        f"{scan.id}: the {missing} image is missing",
+        code=f"{missing.lower()}-missing",
+        file=_folder(Path(), scan.id) / "anat",
+        remedy=f"add {scan.id.key}_{missing}.nii.gz, or leave this session out",
+    )
 
 
 def is_simulated(bids: str | Path) -> bool:
