@@ -338,9 +338,26 @@ def _by_memory(workers: int) -> int:
 
 
 def _say_where(study: Path) -> None:
-    from relevox.store import layout
+    """Print the scores side by side, and where the report is."""
+    from relevox.store import layout, tables
 
-    print(layout.path(study, "report"))
+    rows = [row for row in tables.read(layout.existing(study, "scores")) if row["level"] == "scan"]
+    scores = {(row["model"], row["measure"]): row for row in rows}
+
+    def cell(row: dict[str, str]) -> str:
+        return "{:.2f} ({:.2f} to {:.2f})".format(
+            *(tables.number(row, name) for name in ("value", "ci_low", "ci_high"))
+        )
+
+    print(f"{'':<22}{'accuracy':<24}AUC")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        title = {"cnn": "network", "age_sex": "age and sex"}.get(model, model)
+        print(f"{title:<22}{cell(scores[model, 'accuracy']):<24}{cell(scores[model, 'auc'])}")
+    bayes = layout.path(study, "bayes")
+    if bayes.exists():
+        best = tables.read_json(bayes)
+        print(f"{'best possible (Bayes)':<22}{best['bayes_accuracy']:<24.2f}{best['bayes_auc']:.2f}")
+    print(f"\nreport: {layout.path(study, 'report')}")
 
 
 if __name__ == "__main__":

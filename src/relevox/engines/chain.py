@@ -174,9 +174,7 @@ def to_template(
         if lesion_mask is None:
             box = _box(mask)
             lesions = np.zeros(mask.shape, dtype=bool)
-            lesions[box] = segment_lesions(
-                *(image[box] for image in (template_flair, mask, grey, priors[1], regions))
-            )
+            lesions[box] = segment_lesions(*(image[box] for image in (template_flair, mask, grey, priors[1], regions)))
             steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
         else:
             lesions = _move_mask(Volume(lesion_mask.data != 0, lesion_mask.affine), whole, matrix) & mask
