@@ -29,5 +29,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
+benchmarks: $(VENV)/.installed
+	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/voxelwise.py
+
 clean:
 	rm -rf $(VENV) demo
