@@ -208,23 +208,24 @@ def brain_mask(image: np.ndarray, affine: np.ndarray, network: BrainNetwork) -> 
     coarse = to_network_grid(image, affine)
     if not coarse.data.any():
         raise _no_brain("the image is empty")
-    head = head_mask(coarse.data)
-    top = np.percentile(coarse.data[head], 99)
-    tissue = coarse.data > 0.02 * top
-    distance = predict_distance(np.where(head, coarse.data, 0), network)
-    distance = keep_one_piece(distance)
+    scan, small = Grid(image.shape, affine), Grid(coarse.data.shape, coarse.affine)
+    field = resample(Volume(np.ones(image.shape, dtype=np.uint8), affine), small, order=0) > 0
+    not_zero = resample(Volume((image > 0).astype(np.float32), affine), small) > 0.5
+    head = head_mask(coarse.data, field)
+    distance = keep_one_piece(predict_distance(np.where(head, coarse.data, 0), network))
     if (distance > 0).sum() * VOXEL_SIZE_MM**3 / 1000 < MIN_BRAIN_ML:
         raise _no_brain("the largest piece that looks like brain is too small")
 
-    stripped = np.mean(distance[tissue] < -FAR_MM + 0.5) < STRIPPED_SHARE
+    tissue = head & not_zero & (coarse.data > 0.02 * np.percentile(coarse.data[head], 99))
+    stripped = np.mean(distance[tissue] <= 0.5 - FAR_MM) < STRIPPED_SHARE
     if stripped:
         distance = closed_distance(tissue)
-    grid = Grid(image.shape, affine)
-    distance = resample(Volume(distance + FAR_MM, coarse.affine), grid) - FAR_MM
-    seen = resample(Volume(closed_distance(tissue) > -VOXEL_SIZE_MM, coarse.affine), grid) > 0.5
+    distance = resample(Volume(distance + FAR_MM, coarse.affine), scan) - FAR_MM
+    # What is zero on the outside was not scanned, or was removed before.
+    seen = resample(Volume(closed_distance(not_zero), coarse.affine), scan) > -VOXEL_SIZE_MM / 2
     mask = (distance > 0) & seen
-    if stripped:
-        mask |= image > 0
+    if stripped:  # the grid is coarse: what was left by others is kept to the voxel
+        mask |= (image > 0) & (distance > -VOXEL_SIZE_MM)
     return BrainMask(mask, distance, bool(stripped))
 
 
@@ -245,13 +246,16 @@ def to_network_grid(image: np.ndarray, affine: np.ndarray) -> Volume:
     return Volume(resample(Volume(smooth, affine), Grid(tuple(shape), coarse)), coarse)
 
 
-def head_mask(image: np.ndarray) -> np.ndarray:
+def head_mask(image: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
     """Separate head from air on the network's grid, with a margin.
 
     Parameters
     ----------
     image : np.ndarray
         ``(x, y, z)`` at 3 mm.
+    field : np.ndarray, optional
+        ``(x, y, z)`` bool: what was scanned; everything when absent. Zeros around an
+        oblique scan would pass for air, and noisy air for head.
 
     Returns
     -------
@@ -260,7 +264,7 @@ def head_mask(image: np.ndarray) -> np.ndarray:
     """
     # The root brings bright fat nearer to the brain than to a class of its own.
     smooth = np.sqrt(ndimage.gaussian_filter(image, 1))
-    bright = smooth > otsu_threshold(smooth)
+    bright = smooth > otsu_threshold(smooth if field is None else smooth[field])
     # Close bone, fluid and airways; what then is surrounded belongs to the head.
     closed = _grown(_grown(bright, 15), -15) | bright
     head = ndimage.binary_fill_holes(largest_piece(closed))
