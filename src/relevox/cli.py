@@ -225,7 +225,7 @@ def benchmark(
 @app.command("train-brain-network")
 def train_brain_network(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for weights and card.")],
-    heads: Annotated[int, typer.Option(min=1, help="Simulated heads to train on.")] = 8000,
+    heads: Annotated[int, typer.Option(min=1, help="Simulated heads to train on.")] = 4500,
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="0 = all cores.")] = 0,

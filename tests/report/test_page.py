@@ -38,7 +38,7 @@ def new_patient(egg):
         relevance=egg * 1.0,
         brain_mask=egg,
         regions=[RegionShare("frontal_cortex", 0.6, 0.5, 0.4)],
-        model=ModelCard("EDSS ≥ 3", 382, 319, simulated=False, scores=scores, scanners=["Tim Trio"]),
+        model=ModelCard(("EDSS < 3", "EDSS ≥ 3"), 382, 319, simulated=False, scores=scores, scanners=["Tim Trio"]),
         volumes_ml={"lesions": 12.34},
     )
 
@@ -124,7 +124,7 @@ def test_a_flagged_scan_is_said_to_be_flagged(new_patient):
 
 def test_a_negative_answer_is_named_as_such(new_patient):
     page = patient_page(replace(new_patient, predicted=0, vote_share=0.0, probability=0.2), "0.1.0")
-    assert "not EDSS ≥ 3" in page
+    assert "EDSS &lt; 3" in page
 
 
 def test_a_patient_without_relevance_still_has_a_page(new_patient):

@@ -31,7 +31,7 @@ def patient_page(page: PatientPage, version: str) -> str:
     """
     return render(
         "patient",
-        f"{page.model.outcome}: {page.id}",
+        f"{page.model.classes[1]}: {page.id}",
         "One patient, from T1w and FLAIR",
         [
             Section("answer", "Answer", _answer(page)),
@@ -49,13 +49,13 @@ def _answer(page: PatientPage) -> list[Block]:
     n = len(page.fold_probabilities)
     votes = round(page.vote_share * n)
     low, high = min(page.fold_probabilities), max(page.fold_probabilities)
-    answer = page.model.outcome if page.predicted else f"not {page.model.outcome}"
+    answer = page.model.classes[page.predicted]
     blocks: list[Block] = [
         Cards(
             [
                 ("answer", answer, f"vote of {n} models"),
                 ("probability", tables.number(page.probability), f"mean of {n} models; {low:.2f} to {high:.2f}"),
-                ("votes", f"{votes} of {n}", f"models that say {page.model.outcome}"),
+                ("votes", f"{votes} of {n}", f"models that say {page.model.classes[1]}"),
             ]
         )
     ]
@@ -64,12 +64,12 @@ def _answer(page: PatientPage) -> list[Block]:
     if page.quality_status != "ok":
         blocks.append(Note(f"The quality of this scan is {page.quality_status}: see below before reading the answer."))
     rows = [(f"model {i + 1}", tables.number(p)) for i, p in enumerate(page.fold_probabilities)]
-    blocks.append(Table("Probability by model.", ("", f"probability of {page.model.outcome}"), rows))
+    blocks.append(Table("Probability by model.", ("", f"probability of {page.model.classes[1]}"), rows))
     return blocks
 
 
 def _map(page: PatientPage) -> list[Block]:
-    explained = page.model.outcome if page.target else f"not {page.model.outcome}"
+    explained = page.model.classes[page.target]
     caption = (
         f"T1w and FLAIR in template space and, below them, {method_title(page.method)} for {explained}, mean of "
         f"{len(page.fold_probabilities)} models; relevance above the {page.percentile:g}th percentile of its positive "
@@ -101,7 +101,7 @@ def _volumes(page: PatientPage) -> list[Block]:
 
 def _model(card: ModelCard) -> list[Block]:
     kind = "simulated " if card.simulated else ""
-    text = f"Trained on {card.n_scans} scans of {card.n_patients} {kind}patients to tell {card.outcome}."
+    text = f"Trained on {card.n_scans} scans of {card.n_patients} {kind}patients to tell {card.classes[1]}."
     if card.scanners:
         text += f" Scanners seen in training: {', '.join(card.scanners)}; on others the answer has not been tested."
     if card.version:

@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from relevox.config import Settings
+from relevox.config import CohortSettings, Settings
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
 
 Row = Mapping[str, Any]
 """A row of a table; numbers are floats, NaN where missing."""
+
+
+def class_names(settings: CohortSettings) -> tuple[str, str]:
+    """Name class 0 and class 1 as a reader would: ``EDSS < 3`` and ``EDSS >= 3``, with the sign."""
+    score, threshold = settings.score, f"{settings.threshold:g}"
+    if settings.direction == "at_least":
+        return f"{score} < {threshold}", f"{score} \N{GREATER-THAN OR EQUAL TO} {threshold}"
+    return f"{score} > {threshold}", f"{score} \N{LESS-THAN OR EQUAL TO} {threshold}"
 
 
 @dataclass(frozen=True)
@@ -116,11 +124,7 @@ class StudyResults:
     @property
     def classes(self) -> tuple[str, str]:
         """Names of class 0 and class 1, for example ``EDSS < 3`` and ``EDSS >= 3`` (with the sign)."""
-        c = self.settings.cohort
-        low, high = f"{c.score} < {c.threshold:g}", f"{c.score} \N{GREATER-THAN OR EQUAL TO} {c.threshold:g}"
-        if c.direction == "at_least":
-            return low, high
-        return f"{c.score} > {c.threshold:g}", f"{c.score} \N{LESS-THAN OR EQUAL TO} {c.threshold:g}"
+        return class_names(self.settings.cohort)
 
     @property
     def group_counts(self) -> Mapping[str, int]:
@@ -140,8 +144,8 @@ class StudyResults:
 class ModelCard:
     """Where the models of a one-patient page come from."""
 
-    outcome: str
-    """What is predicted, for example ``EDSS >= 3``."""
+    classes: tuple[str, str]
+    """Names of class 0 and class 1 (:func:`class_names`)."""
     n_scans: int
     """Training cohort."""
     n_patients: int

@@ -20,7 +20,7 @@ from relevox.imaging.regions import REGIONS
 from relevox.learning import ensemble
 from relevox.records import ScanId, Volume
 from relevox.report.patient import patient_page
-from relevox.report.results import ModelCard, PatientPage, RegionShare
+from relevox.report.results import ModelCard, PatientPage, RegionShare, class_names
 from relevox.statistics.regions import RegionTable
 from relevox.store import images, layout, models, provenance, tables, template
 from relevox.store.atomic import write_text
@@ -104,7 +104,7 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
         relevance=explanation.relevance,
         brain_mask=scan.brain_mask.data,
         regions=regions,
-        model=_model_card(model),
+        model=_model_card(model, settings),
         method="lrp",
         target=target,
         percentile=settings.analysis.percentile,
@@ -175,7 +175,7 @@ def _region_shares(scan: Preprocessed, explanation: Explanation, settings: Setti
     )
 
 
-def _model_card(model: Path) -> ModelCard:
+def _model_card(model: Path, settings: Settings) -> ModelCard:
     about = tables.read_json(layout.existing(model, "cohort_card"))
     _, card = models.load(model, 0)
     scores = [
@@ -183,7 +183,7 @@ def _model_card(model: Path) -> ModelCard:
         for row in tables.read(layout.existing(model, "scores"))
     ]
     return ModelCard(
-        outcome=card.outcome,
+        classes=class_names(settings.cohort),
         n_scans=int(about["n_scans"]),
         n_patients=int(about["n_patients"]),
         simulated=bool(about["simulated"]),
@@ -216,7 +216,7 @@ def _write(out: Path, settings: Settings, page: PatientPage, scan: Preprocessed,
     tables.write_json(
         layout.path(out, "prediction"),
         {
-            "outcome": page.model.outcome,
+            "classes": page.model.classes,
             "predicted": page.predicted,
             "probability": page.probability,
             "vote_share": page.vote_share,
