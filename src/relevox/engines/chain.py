@@ -41,6 +41,9 @@ START_PITCHES_DEGREES = (0.0, 15.0, -15.0, 30.0, -30.0)
 MASK_MARGIN_MM = 10.0
 """What lies further from the brain takes no part in the registration of FLAIR to T1w."""
 
+TEMPLATE_MARGIN_MM, NETWORK_MARGIN_MM = 1.0, 1.5
+"""How far the final mask may lie outside the warped template's brain, and outside the network's."""
+
 MIN_COVERAGE = 0.85
 """A registration is trusted when this much of the template's surroundings lies in the field of view."""
 
@@ -103,7 +106,8 @@ def to_template(
     3. N4 of FLAIR inside the brain; FLAIR to T1w, rigid.
     4. T1w to the template, rigid then affine (12 degrees of freedom), from several starts.
     5. One resampling of each image to 1 mm.
-    6. Non-linear registration (SyN) for the Jacobian determinant and for the template's labels and priors.
+    6. Non-linear registration (SyN) for the Jacobian determinant, for the template's labels and priors, and
+       for the edge of our own brain mask.
     7. Tissue (expectation maximisation), regions, lesions; their volumes in native millilitres.
     8. Crop, block means on coarser grids, normalisation; quality measures.
 
@@ -133,7 +137,7 @@ def to_template(
     steps: list[str] = []
 
     with clock("brain"):
-        native_mask = _brain(t1w, brain_mask, network, steps)
+        native_mask, is_final = _brain(t1w, brain_mask, network, steps)
     with clock("bias_t1w"):
         native_t1w = Volume(n4(t1w, native_mask, threads), t1w.affine)
         brain_t1w = Volume(truncate(native_t1w.data * native_mask), t1w.affine)
@@ -151,9 +155,8 @@ def to_template(
         steps.append(f"T1w registered to the template (rigid, affine; best of {settings.registration_starts} starts)")
     with clock("resample"):
         whole = Grid(template.t1.shape, template.affine)
-        mask = _move_mask(Volume(native_mask, t1w.affine), whole, matrix)
-        template_t1w = resample(native_t1w, whole, matrix) * mask
-        template_flair = resample(corrected_flair, whole, flair_to_t1w @ matrix) * mask
+        template_t1w = resample(native_t1w, whole, matrix)
+        template_flair = resample(corrected_flair, whole, flair_to_t1w @ matrix)
         steps.append("T1w and FLAIR each resampled once, to 1 mm")
     with clock("syn"):
         coarse = Grid(fixed.data.shape, fixed.affine)
@@ -161,6 +164,13 @@ def to_template(
         warp = ants.syn(fixed, aligned, threads)
         determinant = Volume(jacobian(warp.forward), fixed.affine)
         steps.append("non-linear registration (SyN, 2 mm); Jacobian determinant d(template)/d(native)")
+    with clock("mask"):
+        if not is_final:
+            native_mask = _refine(Volume(native_mask, t1w.affine), template, matrix, warp.inverse)
+            steps.append("brain mask: the template's brain through that registration, where the network nearly agrees")
+        mask = _move_mask(Volume(native_mask, t1w.affine), whole, matrix)
+        template_t1w *= mask
+        template_flair *= mask
     with clock("tissue"):
         fractions = np.stack([template.grey, template.white, template.csf])
         priors = _in_box(mask, Volume(fractions, template.affine), whole, warp.inverse, order=1)
@@ -261,8 +271,9 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 2)
 
 
-def _brain(t1w: Volume, given: Volume | None, network: object | None, steps: list[str]) -> np.ndarray:
-    """Mask of the brain on the T1w's grid."""
+def _brain(t1w: Volume, given: Volume | None, network: object | None, steps: list[str]) -> tuple[np.ndarray, bool]:
+    """Mask of the brain on the T1w's grid, and whether it is to be kept as it is: a given or stripped one."""
+    is_final = True
     if given is not None:
         mask = _move_mask(Volume(given.data != 0, given.affine), Grid(t1w.data.shape, t1w.affine), np.eye(4))
         steps.append("brain mask as given")
@@ -275,15 +286,34 @@ def _brain(t1w: Volume, given: Volume | None, network: object | None, steps: lis
             )
         from relevox.imaging.brain_network import brain_mask as find_brain
 
-        mask = find_brain(t1w.data, t1w.affine, network).mask
-        steps.append("brain mask of T1w by the brain network")
+        found = find_brain(t1w.data, t1w.affine, network)
+        mask, is_final = found.mask, found.already_stripped
+        steps.append("T1w was stripped already" if is_final else "brain mask of T1w by the brain network")
     if not mask.any():
         raise ImageError(
             "expected a brain, but the brain mask is empty on the T1w image",
             code="mask-empty",
             remedy="check the T1w image, or give a brain mask in the derivatives",
         )
-    return mask
+    return mask, is_final
+
+
+def _refine(network_mask: Volume, template: Template, matrix: np.ndarray, warp_inverse: Volume) -> np.ndarray:
+    """Draw the brain's edge by the template, where the network's mask is near.
+
+    The network alone takes in fluid below the vertex and muscle at the neck; the template alone follows its
+    registration wherever that goes. On five 2D clinical scans the overlap with the data set's masks rose
+    from a Dice of 0.945-0.953 to 0.955-0.960.
+    """
+    brain, far = template.brain_mask, 20.0
+    depth = ndimage.distance_transform_edt(brain) - ndimage.distance_transform_edt(~brain)
+    # shifted above 0, which stands for "outside the image" when it is resampled
+    shifted = Volume((np.clip(depth, -far, far) + far).astype(np.float32), template.affine)
+    aligned = resample(shifted, Grid(brain.shape, template.affine), displacement=warp_inverse)
+    grid = Grid(network_mask.data.shape, network_mask.affine)
+    native = resample(Volume(aligned, template.affine), grid, np.linalg.inv(matrix))
+    near = ndimage.distance_transform_edt(~network_mask.data, sampling=network_mask.voxel_size_mm)
+    return (native > far - TEMPLATE_MARGIN_MM) & (near <= NETWORK_MARGIN_MM)
 
 
 def _correct_flair(flair: Volume, native_mask: Volume, threads: int) -> np.ndarray:
