@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from relevox.config import PreprocessingSettings
 from relevox.engines import ants, chain
 from relevox.errors import EngineError, ImageError
+from relevox.imaging import brain_network
+from relevox.imaging.brain_network import BrainMask
 from relevox.imaging.crop import Grid, study_grid
 from relevox.imaging.quality import correlation, dice
 from relevox.imaging.resample import resample
@@ -194,3 +197,27 @@ def test_the_best_start_wins():
             fixed, moving, head, Volume(head.brain_mask, head.affine), PreprocessingSettings(registration_starts=3), 1
         )
     assert np.array_equal(found, truth)
+
+
+def test_what_the_network_found_away_from_the_template_is_cut_and_what_it_missed_by_little_is_added(patient):
+    head, _, _, mask, _ = patient
+    still = KnownRegistration.syn(Volume(head.t1[::2, ::2, ::2], head.affine @ np.diag([2.0, 2, 2, 1])), None).inverse
+    spilled = mask.data.copy()
+    spilled[60:80, 70:90, :6] = True  # a piece of neck
+    refined = chain._refine(Volume(spilled, mask.affine), head, TO_PATIENT, still)
+    assert dice(refined, mask.data) > 0.95
+    far = spilled & ~mask.data
+    assert far.sum() > 1000 and refined[far].mean() < 0.1
+    small = ndimage.binary_erosion(mask.data, iterations=1)
+    regrown = chain._refine(Volume(small, mask.affine), head, TO_PATIENT, still)
+    assert dice(regrown, mask.data) > dice(small, mask.data)
+
+
+def test_a_scan_that_was_stripped_already_keeps_its_mask(patient, monkeypatch):
+    _, t1w, _, mask, _ = patient
+    network = object()
+    for stripped in (True, False):
+        result = BrainMask(mask.data, np.zeros(mask.data.shape, np.float32), already_stripped=stripped)
+        monkeypatch.setattr(brain_network, "brain_mask", lambda image, affine, given, result=result: result)
+        found, is_final = chain._brain(t1w, None, network, [])
+        assert is_final == stripped and np.array_equal(found, mask.data)
