@@ -134,6 +134,8 @@ class EvaluationSettings(_Section):
 
     n_bootstrap: PositiveInt = 2000
     """Patient-cluster bootstrap samples."""
+    n_permutations: PositiveInt = 2000
+    """Of patients' classes, for the test against chance."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 

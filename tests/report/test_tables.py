@@ -66,3 +66,22 @@ def test_what_the_network_used_is_told(results):
     bayes = {"logit_explained_by": {"periventricular_lesions": 0.6, "other_lesions": -0.4, "r2": 0.5}}
     (sentence,) = tables.benchmark_sentences(replace(results, bayes=bayes))
     assert "periventricular lesions 0.60, other lesions -0.40 (R² 0.50)" in sentence
+
+
+def test_the_network_stands_beside_chance_and_every_baseline(results):
+    def row(model, against, test, difference, p):
+        return {"model": model, "against": against, "test": test, "difference": difference, "p": p}
+
+    rows = [row("cnn", "chance", "permutation", 0.4, 0.0005), row("volumes", "chance", "permutation", 0.1, 0.3)]
+    rows += [row("cnn", "volumes", "delong", 0.3, 1e-6), row("cnn", "volumes", "mcnemar_durkalski", 0.25, 0.01)]
+    rows += [row("cnn", "volumes", "mcnemar_obuchowski", 0.25, 0.02), row("cnn", "volumes", "corrected_t", 0.25, 0.2)]
+    table = tables.comparison_table(replace(results, comparisons=rows))
+    assert table.rows[0][1:3] == ("< 0.001", tables.DASH)
+    assert table.rows[1][1:] == ("0.30", "0.30", "< 0.001", "0.25", "0.010", "0.020", "0.20")
+
+
+def test_calibration_is_said_in_words_and_left_out_where_it_was_not_measured(results):
+    calibration = [{"model": "cnn", "slope": 0.5, "intercept": -0.1, "n": 240.0}]
+    text = tables.calibration_text(replace(results, calibration=calibration))
+    assert "240 patients: slope 0.50" in text and "too extreme" in text
+    assert tables.calibration_text(replace(results, calibration=[])) == ""

@@ -75,3 +75,26 @@ def test_changed_weights_are_refused(trained_study, tiny_settings):
     file.write_bytes(content)
     with pytest.raises(ModelError, match="model-changed"):
         evaluate.run(trained_study, tiny_settings)
+
+
+def test_the_network_is_compared_with_every_baseline_and_every_model_with_chance(trained_study, tiny_settings):
+    evaluate.run(trained_study, tiny_settings)
+    rows = tables.read(layout.path(trained_study, "comparisons"))
+    against = {row["against"] for row in rows if row["model"] == "cnn"}
+    assert against == {"chance", "volumes", "scanner", "age_sex"}
+    for name in against - {"chance"}:
+        tests = [row["test"] for row in rows if row["against"] == name]
+        assert tests == ["delong", "mcnemar_durkalski", "mcnemar_obuchowski", "corrected_t"]
+    scores = {
+        (row["model"], row["level"], row["measure"]): float(row["value"])
+        for row in tables.read(layout.path(trained_study, "scores"))
+    }
+    for row in rows:
+        if row["test"] == "delong":
+            expected = scores["cnn", "patient", "auc"] - scores[row["against"], "patient", "auc"]
+            assert float(row["difference"]) == pytest.approx(expected, abs=1e-9)
+        if row["test"].startswith("mcnemar"):
+            expected = scores["cnn", "scan", "accuracy"] - scores[row["against"], "scan", "accuracy"]
+            assert float(row["difference"]) == pytest.approx(expected, abs=1e-9)
+    calibrated = tables.read(layout.path(trained_study, "calibration"))
+    assert [row["model"] for row in calibrated] == ["cnn", "volumes", "scanner", "age_sex"]

@@ -94,6 +94,10 @@ class StudyResults:
     """``(x, y, z)`` background of the group maps."""
     brain_mask: np.ndarray
     """``(x, y, z)`` bool: the template's brain."""
+    comparisons: Sequence[Row] = ()
+    """``model, against, level, test, difference, statistic, p, n``."""
+    calibration: Sequence[Row] = ()
+    """``model, level, slope, intercept, n``."""
     regions: Sequence[Row] = ()
     """``group, method, region, n_scans, percentile, voxel_share, volume_share, mean_relevance_display, ...``"""
     occlusion: Sequence[Row] = ()

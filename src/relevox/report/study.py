@@ -153,6 +153,10 @@ def _scores(results: StudyResults) -> list[Block]:
     levels = {row["level"] for row in results.scores}
     blocks += [tables.score_table(results, level) for level in ("scan", "patient") if level in levels]
     blocks.append(tables.fold_table(results))
+    if results.comparisons:
+        blocks.append(tables.comparison_table(results))
+    if sentence := tables.calibration_text(results):
+        blocks.append(Text([sentence]))
     curves = roc_and_calibration(results.predictions, results.classes)
     caption = (
         f"Left: ROC curves over the {len(results.cohort)} scans. Middle: the CNN's calibration in bins of equal count "

@@ -112,6 +112,43 @@ def fold_table(results: StudyResults) -> Table:
     return Table(caption, ("", *MEASURE_TITLES.values()), body)
 
 
+def comparison_table(results: StudyResults) -> Table:
+    """Return the CNN against every other model, and every model against chance."""
+    found = {(row["model"], row["against"], row["test"]): row for row in results.comparisons}
+    body = []
+    for model in model_order([str(row["model"]) for row in results.comparisons if row["test"] == "permutation"]):
+        chance = p_value(found[model, "chance", "permutation"]["p"])
+        areas, *rest = (found.get(("cnn", model, test)) for test in ("delong", *_ACCURACY_TESTS))
+        cells = [DASH] * (3 + len(rest))
+        if areas is not None:
+            cells = [number(areas["difference"]), p_value(areas["p"]), number(rest[0]["difference"])]
+            cells += [p_value(row["p"]) for row in rest]
+        body.append((MODEL_TITLES.get(model, model), chance, *cells))
+    caption = (
+        "Is the CNN better? Above chance: AUC per patient, classes permuted over patients (one-sided). Then the CNN "
+        "minus the model of the row: AUC per patient (DeLong), and accuracy per scan with patients as clusters (Durkalski; "
+        "Obuchowski) and over folds with the variance corrected for shared training scans (Nadeau and Bengio). "
+        "Not adjusted for the number of comparisons."
+    )
+    header = ("", "p, above chance", "AUC, difference", "p, DeLong", "accuracy, difference", "p, Durkalski")
+    return Table(caption, (*header, "p, Obuchowski", "p, folds"), body)
+
+
+_ACCURACY_TESTS = ("mcnemar_durkalski", "mcnemar_obuchowski", "corrected_t")
+
+
+def calibration_text(results: StudyResults) -> str:
+    """Say whether the CNN's probabilities can be taken at their word; empty where that was not measured."""
+    for row in results.calibration:
+        if row["model"] == "cnn" and math.isfinite(row["slope"]):
+            meaning = "too extreme" if row["slope"] < 1 else "too timid"
+            return (
+                f"Calibration of the CNN over {row['n']:.0f} patients: slope {number(row['slope'])} (1 is perfect; its "
+                f"probabilities are {meaning}), intercept {number(row['intercept'])} (0 is perfect)."
+            )
+    return ""
+
+
 def flow_table(results: StudyResults) -> Table:
     """Return how many scans each rule removed."""
     body = [

@@ -28,6 +28,8 @@ STATISTICS = ("mean", "r2", "partialr2")
 _NUMBERS = {
     "flow": ("scans_removed", "scans_left", "patients_left"),
     "scores": ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n"),
+    "comparisons": ("difference", "statistic", "p", "n"),
+    "calibration": ("slope", "intercept", "n"),
     "history": ("epoch", "train_loss", "validation_loss", "validation_balanced_accuracy"),
     "analysis_regions": ("n_scans", "percentile", "voxel_share", "volume_share", "mean_relevance_display"),
     "analysis_occlusion": ("n_scans", "mean_delta", "sd_delta", "mean_absolute_delta"),
@@ -156,6 +158,8 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         histories=histories,
         template_t1=head.t1,
         brain_mask=head.brain_mask,
+        comparisons=optional["comparisons"],
+        calibration=optional["calibration"],
         regions=optional["analysis_regions"],
         occlusion=optional["analysis_occlusion"],
         groups=optional["analysis_groups"],
@@ -173,6 +177,8 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
 
 
 _OPTIONAL = {
+    "comparisons": "the comparison of the models (stage evaluate)",
+    "calibration": "slope and intercept of the calibration (stage evaluate)",
     "analysis_regions": "relevance by region (stage analyse)",
     "analysis_occlusion": "region occlusion (stage analyse)",
     "analysis_groups": "the voxel-wise regression (stage analyse)",

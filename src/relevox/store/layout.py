@@ -48,6 +48,8 @@ PATTERNS: dict[str, str] = {
     # predictions
     "predictions": "predictions/{cohort}_predictions.tsv",
     "scores": "scores.tsv",
+    "comparisons": "comparisons.tsv",
+    "calibration": "calibration.tsv",
     # attention maps
     "relevance": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.nii.gz",
     "relevance_card": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.json",
