@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from relevox.config import PreprocessingSettings
-from relevox.engines import ants, chain
+from relevox.engines import ants, brain, chain
 from relevox.errors import EngineError, ImageError
 from relevox.imaging import brain_network
 from relevox.imaging.brain_network import BrainMask
@@ -204,12 +204,12 @@ def test_what_the_network_found_away_from_the_template_is_cut_and_what_it_missed
     still = KnownRegistration.syn(Volume(head.t1[::2, ::2, ::2], head.affine @ np.diag([2.0, 2, 2, 1])), None).inverse
     spilled = mask.data.copy()
     spilled[60:80, 70:90, :6] = True  # a piece of neck
-    refined = chain._refine(Volume(spilled, mask.affine), head, TO_PATIENT, still)
+    refined = brain.refine(Volume(spilled, mask.affine), head, TO_PATIENT, still)
     assert dice(refined, mask.data) > 0.95
     far = spilled & ~mask.data
     assert far.sum() > 1000 and refined[far].mean() < 0.1
     small = ndimage.binary_erosion(mask.data, iterations=1)
-    regrown = chain._refine(Volume(small, mask.affine), head, TO_PATIENT, still)
+    regrown = brain.refine(Volume(small, mask.affine), head, TO_PATIENT, still)
     assert dice(regrown, mask.data) > dice(small, mask.data)
 
 
@@ -219,5 +219,5 @@ def test_a_scan_that_was_stripped_already_keeps_its_mask(patient, monkeypatch):
     for stripped in (True, False):
         result = BrainMask(mask.data, np.zeros(mask.data.shape, np.float32), already_stripped=stripped)
         monkeypatch.setattr(brain_network, "brain_mask", lambda image, affine, given, result=result: result)
-        found, is_final = chain._brain(t1w, None, network, [])
+        found, is_final = brain.find(t1w, None, network, [])
         assert is_final == stripped and np.array_equal(found, mask.data)

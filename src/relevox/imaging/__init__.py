@@ -1,1 +1,1 @@
-"""."""
+"""Arrays of one head: intensity, crop, brain, tissue, lesions, regions, Jacobian, quality."""

@@ -1,1 +1,1 @@
-"""."""
+"""Figures, tables and self-contained pages: results in, HTML out."""

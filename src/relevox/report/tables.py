@@ -127,8 +127,8 @@ def comparison_table(results: StudyResults) -> Table:
     caption = (
         "Is the CNN better? Above chance: AUC per patient, classes permuted over patients (one-sided). Then the CNN "
         "minus the model of the row: AUC per patient (DeLong), and accuracy per scan with patients as clusters "
-        "(Durkalski; Obuchowski) and over folds with the variance corrected for shared training scans (Nadeau and Bengio). "
-        "Not adjusted for the number of comparisons."
+        "(Durkalski; Obuchowski) and over folds with the variance corrected for shared training scans (Nadeau and "
+        "Bengio). Not adjusted for the number of comparisons."
     )
     header = ("", "p, above chance", "AUC, difference", "p, DeLong", "accuracy, difference", "p, Durkalski")
     return Table(caption, (*header, "p, Obuchowski", "p, folds"), body)
