@@ -236,7 +236,7 @@ PRESETS: dict[str, Settings] = {
 
 PHANTOM_PRESETS: dict[str, PhantomSettings] = {
     "tiny": PhantomSettings(),
-    "demo": PhantomSettings(n_patients=240, n_repeated=30, voxel_size_mm=4, label_noise=0.4, confounding=0.0),
+    "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, label_noise=0.4, confounding=0.0),
 }
 """Named simulated cohorts."""
 
