@@ -293,8 +293,8 @@ def group_row(group: str, scans: Sequence[ScanId], fit: VoxelwiseFit | None) -> 
         "regressors_mean": fit.fitted[:, known].sum(axis=0).mean(),
         "partial_r2_lesion_median": _median_where_known(fit.partial_r2[0]),
         "partial_r2_jacobian_median": _median_where_known(fit.partial_r2[1]),
-        "note": f"fitted in {known.sum()} of {known.size} voxels; "
-        f"without lesions in any scan: {(known & ~fit.fitted[0]).sum()}",
+        "note": ("" if known.all() else f"{known.mean():.0%} of voxels fitted; ")
+        + f"{np.mean(~fit.fitted[0][known]):.0%} of voxels without any lesion",
     }
 
 
