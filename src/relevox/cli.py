@@ -44,6 +44,15 @@ GB_PER_SCAN_WORKER = 3.0
 """Memory that one preprocessing process may need."""
 
 
+def _command(name: str | None = None):
+    """Register a sub-command; its first line stands in the list as a whole, where typer would cut it."""
+
+    def register(function):
+        return app.command(name, short_help=function.__doc__.splitlines()[0])(function)
+
+    return register
+
+
 def main() -> None:
     """Run the command line; every problem of the user's ends in a message and an exit code, not a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -60,7 +69,7 @@ def main() -> None:
         sys.exit(141)
 
 
-@app.command()
+@_command()
 def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
     """Simulate the demo cohort, run the whole study on it, and say where the report is."""
     from relevox.config import phantom_preset, preset
@@ -77,7 +86,7 @@ def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
     _say_where(study)
 
 
-@app.command()
+@_command()
 def run(
     bids: Bids,
     out: Study,
@@ -103,7 +112,7 @@ def run(
             _say_where(out)
 
 
-@app.command()
+@_command()
 def check(bids: Bids, preset: Preset = None, settings: SettingsFile = None) -> None:
     """List every problem of a data set before anything is computed."""
     from relevox.stages import check as stage
@@ -112,7 +121,7 @@ def check(bids: Bids, preset: Preset = None, settings: SettingsFile = None) -> N
     print("no problem was found")
 
 
-@app.command()
+@_command()
 def preprocess(
     bids: Bids,
     out: Study,
@@ -136,7 +145,7 @@ def preprocess(
             logging.getLogger("relevox").warning("no cohort.tsv was written: %s", error)
 
 
-@app.command()
+@_command()
 def train(out: Study, workers: Workers = 0) -> None:
     """Train the network and the baselines on the study's folds."""
     from relevox.stages import train as stage
@@ -144,7 +153,7 @@ def train(out: Study, workers: Workers = 0) -> None:
     _again(out, stage.run, workers)
 
 
-@app.command()
+@_command()
 def evaluate(out: Study, workers: Workers = 0) -> None:
     """Predict every scan out of fold and score all models."""
     from relevox.stages import evaluate as stage
@@ -152,7 +161,7 @@ def evaluate(out: Study, workers: Workers = 0) -> None:
     _again(out, stage.run, workers)
 
 
-@app.command()
+@_command()
 def explain(out: Study, workers: Workers = 0) -> None:
     """Make the attention maps of every test scan."""
     from relevox.stages import explain as stage
@@ -160,7 +169,7 @@ def explain(out: Study, workers: Workers = 0) -> None:
     _again(out, stage.run, workers)
 
 
-@app.command()
+@_command()
 def analyse(out: Study, workers: Workers = 0) -> None:
     """Average and regress the maps over groups and regions."""
     from relevox.stages import analyse as stage
@@ -168,7 +177,7 @@ def analyse(out: Study, workers: Workers = 0) -> None:
     _again(out, stage.run, workers)
 
 
-@app.command()
+@_command()
 def report(out: Study, workers: Workers = 0) -> None:
     """Write the report."""
     from relevox.stages import report as stage
@@ -177,7 +186,7 @@ def report(out: Study, workers: Workers = 0) -> None:
     _say_where(out)
 
 
-@app.command()
+@_command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A study folder with trained models.")],
     t1w: Annotated[Path, typer.Option("--t1w", help="Raw T1-weighted image (NIfTI).")],
@@ -193,7 +202,7 @@ def predict(
     print(page)
 
 
-@app.command()
+@_command()
 def simulate(
     bids: Bids,
     preset: Annotated[str, typer.Option(help="tiny or demo.")] = "tiny",
@@ -208,7 +217,7 @@ def simulate(
     print(bids)
 
 
-@app.command()
+@_command()
 def benchmark(
     bids: Bids,
     out: Study,
@@ -222,7 +231,7 @@ def benchmark(
         stage.run(bids, out, settings, _local(workers))
 
 
-@app.command("train-brain-network")
+@_command("train-brain-network")
 def train_brain_network(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for weights and card.")],
     heads: Annotated[int, typer.Option(min=1, help="Simulated heads to train on.")] = 4500,
