@@ -59,3 +59,9 @@ def test_every_preset_can_be_described(results):
 
 def test_steps_keep_their_first_order():
     assert unique_steps([["a", "b"], ["c", "a", "a"]]) == [("a", 2), ("b", 1), ("c", 1)]
+
+
+def test_tests_between_models_are_described_only_where_they_ran(results):
+    assert "DeLong" not in method_of(replace(results, comparisons=()))["Evaluation"][0]
+    rows = [{"model": "cnn", "against": "chance", "test": "permutation"}]
+    assert "DeLong" in method_of(replace(results, comparisons=rows))["Evaluation"][0]

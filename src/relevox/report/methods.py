@@ -109,10 +109,17 @@ def evaluation_text(results: StudyResults) -> str:
     e = results.settings.evaluation
     sizes = np.bincount(results.folds)
     sizes = sizes[sizes > 0]
+    compared = (
+        " The CNN was compared with each other model by DeLong's test per patient, McNemar's test with patients as "
+        "clusters (Durkalski; Obuchowski) per scan, and a t-test over folds with Nadeau and Bengio's variance; every "
+        f"model with chance by {e.n_permutations} permutations of the patients' classes."
+        if results.comparisons
+        else ""
+    )
     return (
         f"Scores are those of the pooled out-of-fold predictions ({sizes.size} folds of {sizes.min()} to {sizes.max()} "
         f"scans). Intervals: {100 * e.confidence:g} %, {e.n_bootstrap} bootstrap samples of whole patients. A "
-        "probability above 0.5 is class 1."
+        f"probability above 0.5 is class 1.{compared}"
     )
 
 
@@ -123,7 +130,8 @@ def attribution_text(settings: Settings) -> str:
         "lrp": f"{method_title('lrp')}, started from the explained class's {a.lrp_start}"
         if a.lrp_start != "one"
         else f"{method_title('lrp')}, started from 1",
-        "integrated_gradients": f"integrated gradients from the cohort's mean ({a.integrated_gradients_steps} steps)",
+        "integrated_gradients": "integrated gradients from the mean of the fold's training scans "
+        f"({a.integrated_gradients_steps} steps)",
     }
     target = {
         "predicted": "predicted class",
@@ -134,14 +142,18 @@ def attribution_text(settings: Settings) -> str:
     return (
         f"Every scan was explained by the model of the fold in which it was tested, for the {target}: "
         f"{'; '.join(details.get(method, method_title(method)) for method in a.methods)}; and occlusion of each region "
-        "by the cohort's mean. Maps are sums over the two channels."
+        "by that mean of the training scans. Maps are sums over the two channels."
     )
 
 
 def analysis_text(settings: Settings) -> str:
     """Say how the maps were analysed."""
     a = settings.analysis
-    scaled = "Maps were scaled to sum 1 first. " if a.normalise else "Maps were not rescaled. "
+    scaled = (
+        "Maps were divided by the sum of their absolute relevance first. "
+        if a.normalise
+        else "Maps were not rescaled. "
+    )
     return (
         f"{scaled}Per scan, voxels above the {a.percentile:g}th percentile of the positive relevance in the brain were "
         "counted by region. Per prediction group, maps were averaged, and in every voxel relevance was regressed on "
