@@ -62,6 +62,6 @@ def test_steps_keep_their_first_order():
 
 
 def test_tests_between_models_are_described_only_where_they_ran(results):
-    assert "DeLong" not in method_of(replace(results, comparisons=()))["Evaluation"][0]
+    assert "DeLong" not in method_of(replace(results, comparisons=()))["Evaluation"]
     rows = [{"model": "cnn", "against": "chance", "test": "permutation"}]
-    assert "DeLong" in method_of(replace(results, comparisons=rows))["Evaluation"][0]
+    assert "DeLong" in method_of(replace(results, comparisons=rows))["Evaluation"]
