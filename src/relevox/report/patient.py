@@ -12,7 +12,7 @@ from relevox.report.methods import software_text
 from relevox.report.page import Block, Bullets, Cards, Note, Section, Table, Text, picture, render
 from relevox.report.results import ModelCard, PatientPage
 from relevox.report.scores import MODEL_TITLES, model_order
-from relevox.report.study import region_figure
+from relevox.report.section_maps import region_figure
 
 
 def patient_page(page: PatientPage, version: str) -> str:
