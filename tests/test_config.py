@@ -65,3 +65,13 @@ def test_the_threshold_belongs_to_the_positive_class():
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError, match="did you mean 'paper'"):
         config.preset("papper")
+
+
+def test_a_later_outcome_is_named_and_impossible_windows_are_refused():
+    later = config.from_toml("[cohort]\nwindow_from_days = 365\nwindow_days = 1095").cohort
+    assert later.class_words == ("later EDSS < 3", "later EDSS >= 3")
+    assert later.outcome_words == "EDSS >= 3, 365 to 1095 days after the scan"
+    with pytest.raises(SettingsError, match=r"window_from_days 365 is above window_days 183$"):
+        config.from_toml("[cohort]\nwindow_from_days = 365")
+    with pytest.raises(SettingsError, match="one score could be both"):
+        config.from_toml("[cohort]\noutcome = 'worsening'")

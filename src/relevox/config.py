@@ -7,6 +7,7 @@ code. An unknown key is refused and the nearest known one is named.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,10 +37,26 @@ class CohortSettings(_Section):
     """Scores that reach it are class 1."""
     direction: Literal["at_least", "at_most"] = "at_least"
     """Which side of the threshold is class 1."""
+    window_from_days: Annotated[int, Field(ge=0)] = 0
+    """A score must be dated at least this many days from the scan; above 0 it is a later visit's."""
     window_days: Annotated[int, Field(ge=0)] = 183
-    """A score may be dated this many days from the scan."""
+    """A score may be dated at most this many days from the scan."""
     window_direction: Literal["after", "before", "both"] = "after"
-    """On which side of the scan the score may lie; the same day always counts."""
+    """On which side of the scan the score may lie."""
+    window_choice: Literal["closest", "first", "last"] = "closest"
+    """Which score of the window counts: the closest to the scan, the earliest or the latest."""
+    score_at_scan: Literal["ignored", "recorded", "required"] = "ignored"
+    """Whether the score at the time of the scan is kept beside a later outcome; what a model has to beat."""
+    score_at_scan_days: Annotated[int, Field(ge=0)] = 183
+    """The score at the scan is the closest one dated at most this many days before or after it."""
+    outcome: Literal["threshold", "worsening"] = "threshold"
+    """Class 1 is a score that reaches the threshold, or one that is worse than the score at the scan by a step."""
+    worsening_step: PositiveFloat = 1.0
+    """Change that counts as worsening."""
+    worsening_high_above: float = 5.5
+    """Above this score at the scan a smaller change counts (the EDSS is coarser there)."""
+    worsening_high_step: PositiveFloat = 0.5
+    """That smaller change."""
 
     @property
     def valid_scores(self) -> tuple[float, ...]:
@@ -50,11 +67,69 @@ class CohortSettings(_Section):
             return tuple(float(step) for step in range(9))
         return ()
 
-    def label(self, score: float) -> int:
-        """Class of a score."""
-        if self.direction == "at_least":
-            return int(score >= self.threshold)
-        return int(score <= self.threshold)
+    @property
+    def needs_score_at_scan(self) -> bool:
+        """Whether a scan without a score at its time is left out."""
+        return self.score_at_scan == "required" or self.outcome == "worsening"
+
+    @property
+    def keeps_score_at_scan(self) -> bool:
+        """Whether the score at the scan is looked for."""
+        return self.needs_score_at_scan or self.score_at_scan == "recorded"
+
+    @property
+    def window_words(self) -> str:
+        """When the score was given: ``0 to 183 days after the scan``."""
+        side = {"after": "after", "before": "before", "both": "before or after"}[self.window_direction]
+        return f"{self.window_from_days} to {self.window_days} days {side} the scan"
+
+    @property
+    def class_words(self) -> tuple[str, str]:
+        """Short names of class 0 and class 1: ``EDSS < 3`` and ``EDSS >= 3``."""
+        if self.outcome == "worsening":
+            return f"{self.score} not worse", f"{self.score} worse"
+        later = "later " if self.window_from_days else ""
+        signs = ("<", ">=") if self.direction == "at_least" else (">", "<=")
+        return tuple(f"{later}{self.score} {sign} {self.threshold:g}" for sign in signs)
+
+    @property
+    def outcome_words(self) -> str:
+        """What class 1 means, in full: ``EDSS >= 3``."""
+        if self.outcome == "worsening":
+            change = "rise" if self.direction == "at_least" else "fall"
+            return (
+                f"{change} of the {self.score} by {self.worsening_step:g} or more ({self.worsening_high_step:g} or "
+                f"more from above {self.worsening_high_above:g}), {self.window_words}"
+            )
+        return self.class_words[1].removeprefix("later ") + (f", {self.window_words}" if self.window_from_days else "")
+
+    def label(self, score: float, at_scan: float = math.nan) -> int:
+        """Class of a score.
+
+        Parameters
+        ----------
+        score : float
+            The matched score.
+        at_scan : float
+            The score at the scan, needed where the outcome is worsening.
+        """
+        if self.outcome == "worsening":
+            assert math.isfinite(at_scan)
+            change = score - at_scan if self.direction == "at_least" else at_scan - score
+            high = at_scan > self.worsening_high_above
+            return int(change >= (self.worsening_high_step if high else self.worsening_step))
+        return int(score >= self.threshold if self.direction == "at_least" else score <= self.threshold)
+
+    @model_validator(mode="after")
+    def _check(self) -> CohortSettings:
+        if self.window_from_days > self.window_days:
+            raise ValueError(f"window_from_days {self.window_from_days} is above window_days {self.window_days}")
+        if self.keeps_score_at_scan and self.window_from_days <= self.score_at_scan_days:
+            raise ValueError(
+                f"a later outcome needs window_from_days above score_at_scan_days ({self.score_at_scan_days}), "
+                "or one score could be both"
+            )
+        return self
 
 
 class PreprocessingSettings(_Section):
@@ -346,9 +421,9 @@ def _validated(values: dict, file: str | Path | None) -> Settings:
                 file=file,
                 remedy=_nearest(place[-1], known),
             ) from None
-        raise SettingsError(
-            f"{name}: {first['msg']}, but got {first['input']!r}", code="setting-invalid", file=file, row=name
-        ) from None
+        # a rule between several settings speaks for itself; its input is the whole section
+        got = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
+        raise SettingsError(f"{name}: {first['msg']}{got}", code="setting-invalid", file=file, row=name) from None
 
 
 def _nearest(name: str, known) -> str:

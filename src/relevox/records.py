@@ -68,6 +68,8 @@ class Observation:
     """Field strength in tesla; NaN where unknown."""
     disease_duration_years: float = np.nan
     """Years since the first attack; NaN where unknown."""
+    score_at_scan: float = np.nan
+    """The score at the time of the scan, where the outcome is a later one; NaN where unknown or not looked for."""
 
 
 @dataclass(frozen=True)

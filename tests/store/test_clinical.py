@@ -7,7 +7,7 @@ from relevox.config import CohortSettings, Settings
 from relevox.errors import CohortError, InputError, RelevoxError
 from relevox.records import ScanId, Volume
 from relevox.stages import check, cohort
-from relevox.store import bids, clinical, images, tables
+from relevox.store import bids, clinical, images, matching, tables
 
 SPACE = "MNI152NLin2009aSym"
 
@@ -55,7 +55,7 @@ def test_scans_and_scores_are_found_and_matched(root, tmp_path):
 def test_a_score_counts_from_the_day_of_the_scan_to_day_183(root, score_date, matched):
     add_sessions(root, "sub-0", [f"ses-1\t2020-01-10\t1.5\t{score_date}"])
     scan = bids.index(root, SPACE)[0]
-    assert (clinical.match(scan, known(root), CohortSettings()) is not None) == matched
+    assert (matching.match(scan, known(root), CohortSettings()) is not None) == matched
 
 
 def test_the_first_score_within_the_window_is_taken_and_two_on_its_day_are_an_error(root):
@@ -63,17 +63,38 @@ def test_the_first_score_within_the_window_is_taken_and_two_on_its_day_are_an_er
     rows = ["sub-0\t2020-02-01\t3.5", "sub-0\t2020-01-20\t2.5"]
     (root / "phenotype" / "edss.tsv").write_text("\n".join(["participant_id\tdate\tEDSS", *rows]) + "\n")
     scan = bids.index(root, SPACE)[0]
-    assert clinical.match(scan, known(root), CohortSettings()).value == 2.5
+    assert matching.match(scan, known(root), CohortSettings()).value == 2.5
     add_sessions(root, "sub-0", ["ses-1\t2020-01-10\t4.0\t2020-01-20"])
     with pytest.raises(RelevoxError, match="two different scores"):
-        clinical.match(scan, known(root), CohortSettings())
+        matching.match(scan, known(root), CohortSettings())
 
 
 def test_a_table_without_dates_is_taken_as_already_matched(root):
     for n in range(4):
         add_sessions(root, f"sub-{n}", [f"ses-1\t{n}.0"], "session_id\tEDSS")
     scan = bids.index(root, SPACE)[3]
-    assert clinical.match(scan, known(root), CohortSettings()).value == 3.0
+    assert matching.match(scan, known(root), CohortSettings()).value == 3.0
+
+
+def test_the_flow_counts_who_has_no_later_score_and_who_has_none_at_the_scan(root, tmp_path):
+    columns = "session_id\tacq_time\tEDSS\tEDSS_date"
+    (root / "phenotype").mkdir()
+    later = ["sub-0\t2021-05-01\t3.5", "sub-1\t2021-05-01\t2.0", "sub-2\t2022-05-01\t4.5", "sub-2\t2021-06-01\t4.0"]
+    (root / "phenotype" / "edss.tsv").write_text("\n".join(["participant_id\tdate\tEDSS", *later]) + "\n")
+    add_sessions(root, "sub-0", ["ses-1\t2020-01-10\tn/a\tn/a"], columns)
+    window = {"window_from_days": 365, "window_days": 1095, "score_at_scan": "required"}
+    settings = Settings(cohort=CohortSettings(**window))
+    found = cohort.run(root, tmp_path / "study", settings)
+    assert [(o.id.participant, o.score_at_scan, o.score, o.label) for o in found] == [
+        ("sub-1", 2.0, 2.0, 0),
+        ("sub-2", 4.0, 4.0, 1),
+    ]
+    assert tables.read_cohort(tmp_path / "study") == found
+    flow = [(row["rule"], row["scans_removed"]) for row in tables.read(tmp_path / "study" / "flow.tsv")]
+    assert flow[1:3] == [("no EDSS 365 to 1095 days after the scan", "1"), ("no EDSS within 183 days of the scan", "1")]
+    worse = Settings(cohort=CohortSettings(**window | {"outcome": "worsening", "window_choice": "last"}))
+    with pytest.raises(CohortError, match=r"both classes \(EDSS not worse; EDSS worse\)"):
+        cohort.run(root, tmp_path / "study", worse)
 
 
 @pytest.mark.parametrize("wrong", ["abc", "3,5", "11", "-1", "0.5"])

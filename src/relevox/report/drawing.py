@@ -31,7 +31,13 @@ GROUP_COLOURS = {"TP": "#D55E00", "FP": "#E69F00", "TN": "#0072B2", "FN": "#56B4
 
 GROUP_TITLES = {"TP": "true positives", "FP": "false positives", "TN": "true negatives", "FN": "false negatives"}
 
-MODEL_COLOURS = {"cnn": "#12507B", "volumes": "#CC79A7", "scanner": "#7A7A7A", "age_sex": "#B8A13B"}
+MODEL_COLOURS = {
+    "cnn": "#12507B",
+    "volumes": "#CC79A7",
+    "scanner": "#7A7A7A",
+    "age_sex": "#B8A13B",
+    "score_at_scan": "#D55E00",
+}
 BAYES_COLOUR = "#009E73"
 INK = "#26323A"
 QUIET = "#8A949B"

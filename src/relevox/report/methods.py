@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from relevox.config import Settings
+from relevox.config import CohortSettings, Settings
 from relevox.report.drawing import method_title
 from relevox.report.results import StudyResults
 from relevox.report.scores import MODEL_TITLES, model_order
@@ -37,15 +37,21 @@ def cohort_text(results: StudyResults) -> str:
     c, n = results.settings.cohort, len(results.cohort)
     patients = len(set(results.cohort.patients.tolist()))
     positive = int(results.cohort.labels.sum())
-    if c.window_direction == "both":
-        when = f"at most {c.window_days} days before or after it"
-    else:
-        when = f"0 to {c.window_days} days {c.window_direction} it"
+    # after a scan, the closest is the first
+    which = "first" if (c.window_choice, c.window_direction) == ("closest", "after") else c.window_choice
     kind = "simulated " if results.simulated else ""
     return (
         f"{n} scans (T1w and FLAIR) of {patients} {kind}patients were used, {positive} with {results.classes[1]} and "
-        f"{n - positive} with {results.classes[0]}. A scan takes the first score dated {when}."
+        f"{n - positive} with {results.classes[0]}. A scan takes the {which} {c.score} dated {c.window_words}."
+        f"{_later_outcome(c)}"
     )
+
+
+def _later_outcome(c: CohortSettings) -> str:
+    words = f" {c.class_words[1]} means: {c.outcome_words}." if c.outcome == "worsening" else ""
+    if c.keeps_score_at_scan:
+        words += f" The {c.score} at the scan is the closest one within {c.score_at_scan_days} days of it."
+    return words
 
 
 def preprocessing_text(results: StudyResults) -> str:

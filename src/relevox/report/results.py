@@ -17,10 +17,11 @@ Row = Mapping[str, Any]
 
 def class_names(settings: CohortSettings) -> tuple[str, str]:
     """Name class 0 and class 1 as a reader would: ``EDSS < 3`` and ``EDSS >= 3``, with the sign."""
-    score, threshold = settings.score, f"{settings.threshold:g}"
-    if settings.direction == "at_least":
-        return f"{score} < {threshold}", f"{score} \N{GREATER-THAN OR EQUAL TO} {threshold}"
-    return f"{score} > {threshold}", f"{score} \N{LESS-THAN OR EQUAL TO} {threshold}"
+    signs = {">=": "\N{GREATER-THAN OR EQUAL TO}", "<=": "\N{LESS-THAN OR EQUAL TO}"}
+    names = settings.class_words
+    for plain, sign in signs.items():
+        names = tuple(name.replace(plain, sign) for name in names)
+    return names
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ MODEL_TITLES = {
     "volumes": "six volumes (logistic regression)",
     "scanner": "scanner alone",
     "age_sex": "age and sex alone",
+    "score_at_scan": "score at the scan alone",
 }
 """Models in the order of the report; others follow under their own names."""
 

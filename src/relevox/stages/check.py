@@ -9,7 +9,7 @@ from relevox.config import Settings
 from relevox.errors import CohortError, Problems, RelevoxError
 from relevox.records import Scan
 from relevox.store import bids as bids_store
-from relevox.store import clinical, images
+from relevox.store import clinical, images, matching
 
 
 def run(bids: Path, settings: Settings) -> None:
@@ -34,9 +34,9 @@ def run(bids: Path, settings: Settings) -> None:
     if known is not None:
         positive: dict[int, set[str]] = {0: set(), 1: set()}
         for scan in scans:
-            score = _attempt(lambda scan=scan: clinical.match(scan, known, settings.cohort), problems)
-            if score is not None:
-                positive[settings.cohort.label(score.value)].add(scan.id.participant)
+            found = _attempt(lambda scan=scan: matching.scores_of(scan, known, settings.cohort), problems)
+            if found is not None and found.is_complete(settings.cohort):
+                positive[found.label(settings.cohort)].add(scan.id.participant)
         fewest = min(len(patients) for patients in positive.values())
         if fewest < settings.training.n_folds:
             problems.append(

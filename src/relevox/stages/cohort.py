@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 from relevox.config import CohortSettings, Settings
 from relevox.errors import CohortError, Problems, RelevoxError
 from relevox.records import Cohort, Observation, Scan, ScanId
 from relevox.store import bids as bids_store
-from relevox.store import clinical, layout, tables
-from relevox.store.clinical import Clinical, Score
+from relevox.store import clinical, layout, matching, tables
+from relevox.store.clinical import Clinical
+from relevox.store.matching import ScanScores
 
 logger = logging.getLogger("relevox")
 
@@ -19,7 +21,7 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     """Match scans with scores and write ``cohort.tsv``, ``cohort.json`` and ``flow.tsv`` (SPEC 1).
 
     1. Index the scans and read the clinical tables.
-    2. Give every scan the first score within the window.
+    2. Give every scan its score within the window, and the score at the scan where a later one is predicted.
     3. Leave out scans without preprocessed images, where preprocessing ran already.
     4. Count what each rule removed.
 
@@ -40,28 +42,31 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     matched, problems = [], []
     for scan in scans:
         try:
-            score = clinical.match(scan, known, settings.cohort)
+            matched.append((scan, matching.scores_of(scan, known, settings.cohort)))
         except RelevoxError as error:
             problems.append(error)
-            continue
-        if score is not None:
-            matched.append((scan, score))
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
-    kept = [scan.id for scan, _ in matched]
-    rule = f"no {settings.cohort.score} within {settings.cohort.window_days} days"
-    flow.append(_flow(rule, len(scans) - len(matched), kept))
 
+    def keep(rule: str, kept: list[tuple[Scan, ScanScores]]) -> list[tuple[Scan, ScanScores]]:
+        flow.append(_flow(rule, flow[-1]["scans_left"] - len(kept), [scan.id for scan, _ in kept]))
+        return kept
+
+    name = settings.cohort.score
+    matched = keep(f"no {name} {settings.cohort.window_words}", [m for m in matched if m[1].outcome is not None])
+    if settings.cohort.needs_score_at_scan:
+        rule = f"no {name} within {settings.cohort.score_at_scan_days} days of the scan"
+        matched = keep(rule, [m for m in matched if m[1].at_scan is not None])
     preprocessed = _preprocessed(study)
-    usable = [(scan, score) for scan, score in matched if preprocessed is None or scan.id in preprocessed]
-    flow.append(_flow("not preprocessed, or failed", len(matched) - len(usable), [scan.id for scan, _ in usable]))
+    rule = "not preprocessed, or failed"
+    usable = keep(rule, [m for m in matched if preprocessed is None or m[0].id in preprocessed])
 
-    cohort = Cohort(tuple(_observation(scan, score, known, settings.cohort) for scan, score in usable))
+    cohort = Cohort(tuple(_observation(scan, scores, known, settings.cohort) for scan, scores in usable))
     tables.write(layout.path(study, "flow"), flow)
     if len(set(cohort.labels.tolist())) < 2:
         raise CohortError(
-            f"expected scans on both sides of {settings.cohort.score} {settings.cohort.threshold:g}, "
-            f"but all {len(cohort)} matched scans are of one class",
+            f"expected scans of both classes ({'; '.join(settings.cohort.class_words)}), "
+            f"but all {len(cohort)} matched scans are of one",
             code="one-class",
             remedy="check cohort.threshold, cohort.window_days and the scores (flow.tsv tells what was removed)",
         )
@@ -81,12 +86,13 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     return cohort
 
 
-def _observation(scan: Scan, score: Score, known: Clinical, settings: CohortSettings) -> Observation:
+def _observation(scan: Scan, scores: ScanScores, known: Clinical, settings: CohortSettings) -> Observation:
     about = known.circumstances[scan.id]
     return Observation(
         id=scan.id,
-        score=score.value,
-        label=settings.label(score.value),
+        score=scores.outcome.value,
+        label=scores.label(settings),
+        score_at_scan=math.nan if scores.at_scan is None else scores.at_scan.value,
         age_years=about.age_years,
         sex=about.sex,
         scanner=about.scanner,

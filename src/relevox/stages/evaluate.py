@@ -22,7 +22,7 @@ from relevox.store import layout, models, provenance, tables
 
 logger = logging.getLogger("relevox")
 
-MODEL_ORDER = ("cnn", "volumes", "scanner", "age_sex")
+MODEL_ORDER = ("cnn", "volumes", "scanner", "age_sex", "score_at_scan")
 """The network, then what it has to beat."""
 
 COMPARISON_COLUMNS = ("model", "against", "level", "test", "difference", "statistic", "p", "n")

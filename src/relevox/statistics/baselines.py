@@ -133,11 +133,14 @@ def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.n
     volumes_ml : ndarray, (n, 6)
         Millilitres.
     """
-    return (
+    designs = (
         volumes_design(volume_names, volumes_ml),
         scanner_design([o.scanner for o in cohort]),
         age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort]),
     )
+    at_scan = np.array([o.score_at_scan for o in cohort], dtype=float)
+    # a later score is predicted: today's is what has to be beaten
+    return (*designs, score_design(at_scan)) if np.isfinite(at_scan).any() else designs
 
 
 def volumes_design(names: Sequence[str], volumes_ml: np.ndarray) -> Design:
@@ -156,6 +159,11 @@ def age_sex_design(age_years: Sequence[float], sex: Sequence[str]) -> Design:
     """Describe scans by age and sex (1 female, 0 male, NaN unknown)."""
     female = [{"F": 1.0, "M": 0.0}.get(value, np.nan) for value in sex]
     return Design("age_sex", ("age_years", "female"), np.column_stack([age_years, female]).astype(float))
+
+
+def score_design(score_at_scan: Sequence[float]) -> Design:
+    """Describe scans by the clinical score at the scan alone, where a later one is predicted."""
+    return Design("score_at_scan", ("score_at_scan",), np.asarray(score_at_scan, dtype=float)[:, None])
 
 
 def _standardised(X: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ Scores are looked for in ``sub-*_sessions.tsv``, ``phenotype/*.tsv`` and
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -108,59 +107,6 @@ def read(bids: str | Path, scans: Iterable[Scan], settings: CohortSettings) -> C
             remedy="add the column to sub-*_sessions.tsv, participants.tsv or phenotype/*.tsv, or set cohort.score",
         )
     return Clinical(tuple(scores), circumstances)
-
-
-def match(scan: Scan, known: Clinical, settings: CohortSettings) -> Score | None:
-    """Return the score of a scan, or None when there is none within the window.
-
-    A score without a date belongs to the scan of its session, or, where the table has no sessions, to
-    every scan of the patient: such a table is taken as already matched.
-
-    Raises
-    ------
-    TableError
-        When two different scores stand on the matched day, or dates are needed and missing.
-    """
-    mine = [s for s in known.scores if s.participant == scan.id.participant]
-    undated = [s for s in mine if s.on is None and s.session in ("", scan.id.session)]
-    dated = [s for s in mine if s.on is not None]
-    on = known.circumstances[scan.id].on
-    if dated and on is not None:
-        by_day: dict[int, set[float]] = defaultdict(set)
-        for score in dated:
-            if (distance := _distance(on, score.on, settings)) is not None:
-                by_day[distance].add(score.value)
-        if by_day:
-            day = min(by_day)
-            if len(by_day[day]) > 1:
-                raise TableError(
-                    f"{scan.id}: two different scores, {sorted(by_day[day])}, on the matched day",
-                    code="score-ambiguous",
-                    remedy="keep the right one",
-                )
-            return next(s for s in dated if _distance(on, s.on, settings) == day)
-    elif dated and not undated:
-        of_session = [s for s in dated if s.session and s.session == scan.id.session]
-        raise TableError(
-            f"{scan.id}: its score has a date, but the scan has none",
-            code="scan-date-missing",
-            file=of_session[0].place if of_session else dated[0].place,
-            remedy="add acq_time to the sessions table, or remove the date column if scores are already matched",
-        )
-    values = {s.value for s in undated}
-    if len(values) > 1:
-        raise TableError(f"{scan.id}: several scores without a date: {sorted(values)}", code="score-ambiguous")
-    return undated[0] if undated else None
-
-
-def _distance(scan: date, score: date, settings: CohortSettings) -> int | None:
-    days = (score - scan).days
-    inside = {
-        "after": 0 <= days <= settings.window_days,
-        "before": 0 <= -days <= settings.window_days,
-        "both": abs(days) <= settings.window_days,
-    }[settings.window_direction]
-    return abs(days) if inside else None
 
 
 def _all_rows(bids: Path, problems: list[RelevoxError]) -> Iterator[tuple[Path, int, dict[str, str]]]:

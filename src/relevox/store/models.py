@@ -58,7 +58,6 @@ class ModelCard:
     @classmethod
     def of(cls, settings: Settings, fold: int, training: Mapping[str, object]) -> ModelCard:
         """Describe the network these settings make."""
-        sign = {"at_least": ">=", "at_most": "<="}[settings.cohort.direction]
         return cls(
             fold=fold,
             widths=settings.network.widths,
@@ -68,7 +67,7 @@ class ModelCard:
             space=settings.preprocessing.space,
             voxel_size_mm=settings.preprocessing.voxel_size_mm,
             shape=settings.preprocessing.shape,
-            outcome=f"{settings.cohort.score} {sign} {settings.cohort.threshold:g}",
+            outcome=settings.cohort.outcome_words,
             training=dict(training),
         )
 

@@ -204,6 +204,7 @@ def id_columns(scan: ScanId) -> dict[str, str]:
 def write_cohort(study: Path, cohort: Cohort) -> Path:
     """Write ``cohort.tsv``; :func:`read_cohort` reads it back equal."""
     names = ("score", "label", "age_years", "sex", "scanner", "field_strength_t", "disease_duration_years")
+    names += ("score_at_scan",)
     rows = [id_columns(o.id) | {name: getattr(o, name) for name in names} for o in cohort]
     return write(layout.path(study, "cohort"), rows, ("participant_id", "session_id", *names))
 
@@ -229,6 +230,7 @@ def read_cohort(study: Path) -> Cohort:
                 scanner=_known(row.get("scanner")),
                 field_strength_t=number(row, "field_strength_t", file, n),
                 disease_duration_years=number(row, "disease_duration_years", file, n),
+                score_at_scan=number(row, "score_at_scan", file, n),
             )
         )
     return Cohort(tuple(observations))
