@@ -10,7 +10,7 @@ from relevox.report.cohort import score_and_volumes
 from relevox.report.discrimination import calibration_bins, roc_and_calibration
 from relevox.report.history import training_history
 from relevox.report.individual import individual_map, region_bars
-from relevox.report.scores import model_order, score_intervals
+from relevox.report.scores import score_intervals
 from relevox.report.voxelwise import MapRow, voxelwise_maps
 
 
@@ -83,10 +83,6 @@ def test_score_intervals_show_scan_level_chance_and_bayes(results):
     assert len(balanced.lines) == 1 + 2 * 2  # chance, and line and point a model
     assert auc.lines[1].get_xdata()[0] == 0.95
     assert auc.lines[2].get_xdata() == pytest.approx([0.7, 0.9])
-
-
-def test_models_come_in_the_reports_order():
-    assert model_order(["zz", "scanner", "cnn", "aa"]) == ["cnn", "scanner", "aa", "zz"]
 
 
 def test_a_perfect_model_has_a_square_roc_curve(results):

@@ -36,7 +36,10 @@ def test_every_fold_gets_weights_card_history_and_baselines(trained_study, tiny_
         ]
         assert [row["epoch"] for row in history] == ["1", "2"]
         baselines = tables.read_json(layout.path(trained_study, "baselines", fold=fold))
-        assert set(baselines) == {"volumes", "scanner", "age_sex"}
+        assert set(baselines) == {"volumes", "volumes_chosen", "volumes_scanner", "scanner", "age_sex"}
+        subsets = tables.read_json(layout.path(trained_study, "subsets", fold=fold))
+        assert len(subsets) == 63
+        assert subsets["lesions"]["n_train"] == card.training["n_train_scans"]
 
 
 def test_the_card_names_no_patient(trained_study):
@@ -69,6 +72,17 @@ def test_a_second_run_changes_nothing_and_an_interrupted_one_is_resumed(trained_
     assert len(epochs) == 2 and all("fold-1 epoch" in message for message in epochs)
     changed = {path for path, time in files_of(trained_study).items() if before.get(path) != time}
     assert changed and all("fold-1" in path.as_posix() for path in changed)
+
+
+def test_changed_volumes_fit_the_baselines_again_but_no_network(trained_study, tiny_settings):
+    before = files_of(trained_study)
+    file = layout.path(trained_study, "volumes")
+    rows = tables.read(file)
+    tables.write(file, [rows[0] | {"lesions_ml": "77.0"}, *rows[1:]])
+    train.run(trained_study, tiny_settings)
+    changed = {path.name for path, time in files_of(trained_study).items() if before.get(path) != time}
+    assert "baselines.json" in changed and "subsets.json" in changed
+    assert not changed & {"weights.safetensors", "model.json"}
 
 
 def test_other_settings_train_again(trained_study, tiny_settings):
@@ -146,4 +160,5 @@ def test_a_baseline_with_nothing_to_learn_from_is_left_out_and_said_so(tiny_stud
         train.run(tiny_study, tiny_settings)
     assert any("scanner baseline is left out" in message for message in caplog.messages)
     assert any("age_sex baseline: unknown values" in m and "1 of age_years" in m for m in caplog.messages)
-    assert set(json.loads(layout.path(tiny_study, "baselines", fold=0).read_text())) == {"volumes", "age_sex"}
+    fitted = set(json.loads(layout.path(tiny_study, "baselines", fold=0).read_text()))
+    assert fitted == {"volumes", "volumes_chosen", "age_sex"}

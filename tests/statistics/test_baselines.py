@@ -4,11 +4,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from relevox.records import Cohort, Observation, ScanId
 from relevox.statistics.baselines import (
     Design,
     age_sex_design,
+    choose,
+    cohort_designs,
+    feature_values,
+    fit_all,
     fit_logistic,
+    model_order,
     scanner_design,
+    subset_designs,
     volumes_design,
 )
 from relevox.statistics.scores import classification_scores
@@ -101,14 +108,14 @@ def test_age_and_sex_become_numbers():
 
 def test_an_unknown_scanner_is_a_level_of_its_own():
     design = scanner_design(["A", "", "B"])
-    assert design.features == ("A", "B", "unknown")
+    assert design.features == ("scanner=A", "scanner=B", "scanner=unknown")
     np.testing.assert_array_equal(design.values, [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
 
 
 def test_a_scanner_that_was_not_trained_on_gives_a_finite_answer():
     design, labels = scanner_design(["A", "A", "B", "B", "C"]), np.array([0, 1, 0, 1, 1])
     baseline = fit_logistic(design, labels, np.arange(4))
-    assert baseline.left_out == ("C",)
+    assert baseline.left_out == ("scanner=C",)
     assert np.isfinite(baseline.predict(design.values)).all()
 
 
@@ -125,3 +132,60 @@ def test_without_class_weights_the_prevalence_counts():
     rows = np.arange(10)
     assert fit_logistic(design, labels, rows, balanced=False).predict(design.values)[0] == pytest.approx(0.2, abs=1e-3)
     assert fit_logistic(design, labels, rows, balanced=True).predict(design.values)[0] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_six_volumes_have_63_subsets_each_with_its_own_columns():
+    X, _ = volume_like()
+    subsets = subset_designs(tuple("abcdef"), X)
+    assert len(subsets) == len({design.name for design in subsets}) == 63
+    assert [len(design.features) for design in subsets] == sorted(len(design.features) for design in subsets)
+    named = {design.name: design for design in subsets}
+    np.testing.assert_array_equal(named["b+e"].values, X[:, [1, 4]])
+    assert named["b+e"].features == ("b_ml", "e_ml")
+
+
+def test_the_subset_is_chosen_by_the_validation_scans_and_no_others():
+    X, y = volume_like(n=300)
+    designs = subset_designs(tuple("abcdef"), X)
+    train, validation, test = np.arange(150), np.arange(150, 220), np.arange(220, 300)
+    fitted = fit_all(designs, y, train)
+    chosen = choose(designs, fitted, y, validation)
+    aucs = [classification_scores(y[validation], fitted[d.name].predict(d.values[validation])).auc for d in designs]
+    best = designs[int(np.argmax(aucs))]
+    assert (chosen.name, chosen.features) == ("volumes_chosen", best.features)
+    assert chosen.weights == fitted[best.name].weights
+    y[test] = 1 - y[test]
+    assert choose(designs, fitted, y, validation) == chosen
+
+
+def test_of_two_subsets_that_do_equally_well_the_smaller_is_chosen():
+    y = np.tile([0, 1], 20)
+    X = np.column_stack([y, y, np.zeros(40), np.zeros(40), np.zeros(40), np.zeros(40)]).astype(float)
+    designs, rows = subset_designs(tuple("abcdef"), X), np.arange(40)
+    assert choose(designs, fit_all(designs, y, rows), y, rows).features == ("a_ml",)
+
+
+def cohort_of(*about):
+    return Cohort(
+        tuple(
+            Observation(ScanId(f"sub-{n}"), 3.0, n % 2, age_years=age, sex=sex, scanner=scanner)
+            for n, (age, sex, scanner) in enumerate(about)
+        )
+    )
+
+
+def test_a_baseline_finds_its_columns_in_any_cohort():
+    cohort = cohort_of((30.0, "F", "A"), (40.0, "M", "B"), (50.0, "", ""))
+    volumes = np.arange(6.0).reshape(3, 2)
+    for design in cohort_designs(cohort, ("x", "y"), volumes):
+        np.testing.assert_array_equal(feature_values(design.features, cohort, ("x", "y"), volumes), design.values)
+
+
+def test_a_scanner_of_another_centre_is_in_none_of_the_columns():
+    elsewhere = cohort_of((30.0, "F", "C"), (40.0, "M", "A"))
+    found = feature_values(("scanner=A", "scanner=B", "z_ml"), elsewhere, ("x",), np.ones((2, 1)))
+    np.testing.assert_array_equal(found, [[0, 0, np.nan], [1, 0, np.nan]])
+
+
+def test_models_come_in_the_reports_order():
+    assert model_order(["zz", "scanner", "cnn", "aa"]) == ["cnn", "scanner", "aa", "zz"]

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_curve
 
 from relevox.records import Prediction
 from relevox.report.drawing import CLASS_COLOURS, INK, MODEL_COLOURS, QUIET, WIDTH_IN, house_style
-from relevox.report.scores import MODEL_TITLES, model_order
+from relevox.report.scores import MODEL_TITLES
+from relevox.statistics.baselines import model_order
 
 Z95 = 1.959963984540054
 

@@ -9,7 +9,8 @@ import numpy as np
 from relevox.config import CohortSettings, Settings
 from relevox.report.drawing import method_title
 from relevox.report.results import StudyResults
-from relevox.report.scores import MODEL_TITLES, model_order
+from relevox.report.scores import MODEL_TITLES
+from relevox.statistics.baselines import model_order
 
 
 def methods(results: StudyResults) -> list[tuple[str, str]]:

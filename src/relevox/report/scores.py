@@ -8,15 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from relevox.report.drawing import BAYES_COLOUR, INK, MODEL_COLOURS, QUIET, WIDTH_IN, house_style
+from relevox.statistics.baselines import model_order
 
 MODEL_TITLES = {
     "cnn": "CNN on the images",
     "volumes": "six volumes (logistic regression)",
+    "volumes_chosen": "volumes chosen by validation",
+    "volumes_scanner": "six volumes and scanner",
     "scanner": "scanner alone",
     "age_sex": "age and sex alone",
     "score_at_scan": "score at the scan alone",
 }
-"""Models in the order of the report; others follow under their own names."""
+"""Models in words; others appear under their own names."""
 
 MEASURE_TITLES = {
     "accuracy": "accuracy",
@@ -26,11 +29,6 @@ MEASURE_TITLES = {
     "auc": "AUC",
     "brier": "Brier score",
 }
-
-
-def model_order(names: Sequence[str]) -> list[str]:
-    """Sort models: the known ones first, in the order of the report."""
-    return [name for name in MODEL_TITLES if name in names] + sorted(set(names) - set(MODEL_TITLES))
 
 
 @house_style

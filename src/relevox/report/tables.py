@@ -11,7 +11,8 @@ from relevox.records import GROUPS
 from relevox.report.drawing import GROUP_TITLES, method_title, readable
 from relevox.report.page import Table
 from relevox.report.results import RegionShare, Row, StudyResults
-from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES, model_order
+from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES
+from relevox.statistics.baselines import model_order
 from relevox.statistics.description import DescribedRow, describe_counts, describe_measure
 
 INDENT = "\N{EM SPACE}"

@@ -29,7 +29,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
 
     1. Gather the preprocessed images into one float16 array on disk, from which batches are streamed.
     2. Deal the patients into folds, once for all models.
-    3. Train every fold that is not up to date: network, then logistic regressions.
+    3. Fit the logistic regressions of every fold, then train every network, unless they are up to date.
 
     Parameters
     ----------
@@ -53,6 +53,8 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     folds = deal_folds(study, settings, cohort)
     all_rounds = rounds(folds, cohort.labels, cohort.patients)
     _report_missing(study, cohort)
+    for fold in all_rounds:
+        fit_baselines(study, settings, cohort, fold)
     workers = max(1, min(workers, len(all_rounds)))
     outcomes = run_all(
         partial(train_fold, study, settings, threads=max(1, cores() // workers)),
@@ -123,10 +125,7 @@ def deal_folds(study: Path, settings: Settings, cohort: Cohort) -> np.ndarray:
 
 
 def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) -> None:
-    """Train what belongs to one fold, unless it is up to date.
-
-    Writes weights, card, history and ``baselines.json``.
-    """
+    """Train the network of one fold, unless it is up to date: weights, card and history."""
     name = f"fold-{fold.index}"
     unit = provenance.Unit(
         study,
@@ -143,7 +142,6 @@ def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) ->
             "inputs": provenance.digest(study, "train", "inputs"),
             "cohort": provenance.sha256(layout.existing(study, "cohort")),
             "folds": provenance.sha256(layout.existing(study, "folds")),
-            "volumes": provenance.sha256(layout.existing(study, "volumes")),
         },
     )
     if unit.is_current():
@@ -153,9 +151,39 @@ def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) ->
     # numbers too small for float32 are computed a hundred times slower, and mean nothing here
     torch.set_flush_denormal(True)
     cohort = tables.read_cohort(study)
-    outputs = _train_network(study, settings, cohort, fold)
-    outputs.append(_fit_baselines(study, settings, cohort, fold))
-    unit.record(outputs)
+    unit.record(_train_network(study, settings, cohort, fold))
+
+
+def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> None:
+    """Fit the logistic regressions of one fold, unless they are up to date.
+
+    ``baselines.json`` holds those with a name, ``subsets.json`` those on every
+    subset of the volumes. A subset is chosen by the validation scans alone.
+    """
+    unit = provenance.Unit(
+        study,
+        stage="train",
+        name=f"baselines-fold-{fold.index}",
+        settings={"class_weights": settings.training.class_weights},
+        inputs={name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")},
+    )
+    if unit.is_current():
+        return
+    balanced = settings.training.class_weights == "inverse_frequency"
+    names, volumes = tables.read_volumes(study, cohort)
+    named = baselines.fit_all(baselines.cohort_designs(cohort, names, volumes), cohort.labels, fold.train, balanced)
+    designs = baselines.subset_designs(names, volumes)
+    subsets = baselines.fit_all(designs, cohort.labels, fold.train, balanced)
+    if subsets:
+        named[baselines.CHOSEN] = baselines.choose(designs, subsets, cohort.labels, fold.validation)
+    unit.record(
+        [
+            tables.write_json(
+                layout.path(study, kind, fold=fold.index), {name: asdict(model) for name, model in fitted.items()}
+            )
+            for kind, fitted in (("baselines", named), ("subsets", subsets))
+        ]
+    )
 
 
 def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> list[Path]:
@@ -201,16 +229,6 @@ def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) 
     outputs = models.save(study, ModelCard.of(settings, fold.index, summary), trained.network)
     history = layout.path(study, "history", fold=fold.index)
     return [*outputs, tables.write(history, [asdict(epoch) for epoch in trained.history])]
-
-
-def _fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> Path:
-    balanced = settings.training.class_weights == "inverse_frequency"
-    fitted = {
-        design.name: asdict(baselines.fit_logistic(design, cohort.labels, fold.train, balanced))
-        for design in baselines.cohort_designs(cohort, *tables.read_volumes(study, cohort))
-        if design.is_informative
-    }
-    return tables.write_json(layout.path(study, "baselines", fold=fold.index), fitted)
 
 
 def _report_missing(study: Path, cohort: Cohort) -> None:

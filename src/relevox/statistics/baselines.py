@@ -1,18 +1,34 @@
 """Models the network has to beat: logistic regressions on volumes and on confounds (paper 2.4, SPEC 4).
 
 The paper's baseline uses volumes. Scanner alone, and age and sex alone, show
-how far the outcome can be guessed without looking at the brain.
+how far the outcome can be guessed without looking at the brain. Every subset
+of the volumes is fitted too: the best of 63 looks better than it is, because
+the test scans chose it, so the subset that a fold's validation scans choose
+stands beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from relevox.records import Cohort
+from relevox.statistics.scores import classification_scores
+
+CHOSEN = "volumes_chosen"
+"""The subset of the volumes that does best on a fold's validation scans."""
+
+MODEL_ORDER = ("cnn", "volumes", CHOSEN, "volumes_scanner", "scanner", "age_sex", "score_at_scan")
+"""The network, what it has to beat, and what should not be able to guess the outcome at all."""
+
+CONFOUNDS = ("scanner", "age_sex")
+"""Baselines that see nothing of the brain."""
+
+_SCANNER = "scanner="
 
 
 @dataclass(frozen=True)
@@ -20,7 +36,7 @@ class Design:
     """What a baseline may look at."""
 
     name: str
-    """``volumes``, ``scanner`` or ``age_sex``."""
+    """``volumes``, ``scanner``, ..., or the features of a subset joined by ``+``."""
     features: tuple[str, ...]
     """Names of the columns."""
     values: np.ndarray
@@ -121,8 +137,41 @@ def fit_logistic(design: Design, labels: np.ndarray, rows: np.ndarray, balanced:
     )
 
 
+def fit_all(
+    designs: Sequence[Design], labels: np.ndarray, rows: np.ndarray, balanced: bool = True
+) -> dict[str, LogisticBaseline]:
+    """Fit every design that has anything to learn from, by name; see :func:`fit_logistic`."""
+    return {design.name: fit_logistic(design, labels, rows, balanced) for design in designs if design.is_informative}
+
+
+def choose(
+    designs: Sequence[Design], fitted: Mapping[str, LogisticBaseline], labels: np.ndarray, rows: np.ndarray
+) -> LogisticBaseline:
+    """Return the baseline with the largest AUC on scans it was not fitted on, under the name ``volumes_chosen``.
+
+    Parameters
+    ----------
+    designs : sequence of Design
+        In the order in which ties are decided: the earlier one wins.
+    fitted : mapping of str to LogisticBaseline
+        By the designs' names.
+    labels : ndarray, (n,)
+        Class of every scan.
+    rows : ndarray, (v,)
+        The validation scans, of both classes.
+    """
+    y, best, highest = np.asarray(labels)[rows], None, -np.inf
+    for design in designs:
+        if design.name in fitted:
+            auc = classification_scores(y, fitted[design.name].predict(design.values[rows])).auc
+            if auc > highest:
+                best, highest = fitted[design.name], auc
+    assert best is not None, "there is a design and both classes"
+    return replace(best, name=CHOSEN)
+
+
 def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray) -> tuple[Design, ...]:
-    """Describe a cohort in every way a baseline uses.
+    """Describe a cohort in every way a named baseline uses.
 
     Parameters
     ----------
@@ -133,9 +182,18 @@ def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.n
     volumes_ml : ndarray, (n, 6)
         Millilitres.
     """
+    volumes = volumes_design(volume_names, volumes_ml)
+    scanner = scanner_design([o.scanner for o in cohort])
+    together = Design(
+        "volumes_scanner",
+        volumes.features + scanner.features,
+        np.concatenate([volumes.values, scanner.values], axis=1),
+    )
     designs = (
-        volumes_design(volume_names, volumes_ml),
-        scanner_design([o.scanner for o in cohort]),
+        volumes,
+        # without two scanners it would be the volumes under another name
+        *([together] if scanner.is_informative and volumes.is_informative else []),
+        scanner,
         age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort]),
     )
     at_scan = np.array([o.score_at_scan for o in cohort], dtype=float)
@@ -148,11 +206,32 @@ def volumes_design(names: Sequence[str], volumes_ml: np.ndarray) -> Design:
     return Design("volumes", tuple(f"{name}_ml" for name in names), np.asarray(volumes_ml, dtype=float))
 
 
+def subset_designs(names: Sequence[str], volumes_ml: np.ndarray) -> tuple[Design, ...]:
+    """Describe scans by every subset of their volumes, small ones first: 63 for six volumes.
+
+    Examples
+    --------
+    >>> [design.name for design in subset_designs(("white_matter", "lesions"), np.zeros((1, 2)))]
+    ['white_matter', 'lesions', 'white_matter+lesions']
+    """
+    whole = volumes_design(names, volumes_ml)
+    return tuple(
+        Design(
+            "+".join(names[column] for column in columns),
+            tuple(whole.features[column] for column in columns),
+            whole.values[:, columns],
+        )
+        for size in range(1, len(names) + 1)
+        for columns in combinations(range(len(names)), size)
+    )
+
+
 def scanner_design(scanners: Sequence[str]) -> Design:
     """Describe scans by the scanner alone: one column a model; an unknown scanner is a column of its own."""
     named = np.array([scanner or "unknown" for scanner in scanners])
     models = sorted(set(named.tolist()))
-    return Design("scanner", tuple(models), (named[:, None] == np.array(models)).astype(float))
+    columns = (named[:, None] == np.array(models)).astype(float)
+    return Design("scanner", tuple(f"{_SCANNER}{model}" for model in models), columns)
 
 
 def age_sex_design(age_years: Sequence[float], sex: Sequence[str]) -> Design:
@@ -164,6 +243,41 @@ def age_sex_design(age_years: Sequence[float], sex: Sequence[str]) -> Design:
 def score_design(score_at_scan: Sequence[float]) -> Design:
     """Describe scans by the clinical score at the scan alone, where a later one is predicted."""
     return Design("score_at_scan", ("score_at_scan",), np.asarray(score_at_scan, dtype=float)[:, None])
+
+
+def feature_values(
+    features: Sequence[str], cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray
+) -> np.ndarray:
+    """Look up the columns a fitted baseline asks for, in any cohort, ``(n, k)``.
+
+    A scanner the baseline was not trained on is 0 in all of its columns. A
+    feature that this cohort does not know is NaN, and becomes the training mean.
+    """
+    volumes = volumes_design(volume_names, volumes_ml)
+    person = age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort])
+    at_scan = score_design([o.score_at_scan for o in cohort])
+    known = {
+        name: column for d in (volumes, person, at_scan) for name, column in zip(d.features, d.values.T, strict=True)
+    }
+    scanners = np.array([o.scanner or "unknown" for o in cohort])
+    columns = [
+        (scanners == feature.removeprefix(_SCANNER)).astype(float)
+        if feature.startswith(_SCANNER)
+        else known.get(feature, np.full(len(cohort), np.nan))
+        for feature in features
+    ]
+    return np.stack(columns, axis=1)
+
+
+def model_order(names: Sequence[str]) -> list[str]:
+    """Sort models: the known ones in the order of the report, then others by name.
+
+    Examples
+    --------
+    >>> model_order(["scanner", "zz", "cnn"])
+    ['cnn', 'scanner', 'zz']
+    """
+    return [name for name in MODEL_ORDER if name in names] + sorted(set(names) - set(MODEL_ORDER))
 
 
 def _standardised(X: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

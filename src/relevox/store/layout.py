@@ -45,11 +45,13 @@ PATTERNS: dict[str, str] = {
     "model": "models/fold-{fold}/model.json",
     "history": "models/fold-{fold}/history.tsv",
     "baselines": "models/fold-{fold}/baselines.json",
+    "subsets": "models/fold-{fold}/subsets.json",
     # predictions
     "predictions": "predictions/{cohort}_predictions.tsv",
     "scores": "scores.tsv",
     "comparisons": "comparisons.tsv",
     "calibration": "calibration.tsv",
+    "subset_scores": "evaluation/subsets.tsv",
     # attention maps
     "relevance": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.nii.gz",
     "relevance_card": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.json",

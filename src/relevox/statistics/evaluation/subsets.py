@@ -1,0 +1,77 @@
+"""Logistic regressions on every subset of the volumes, and what choosing one of them costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from relevox.config import EvaluationSettings
+from relevox.records import Prediction
+from relevox.statistics.comparison import delong
+from relevox.statistics.evaluation.answers import LEVELS, Answers, by_model
+from relevox.statistics.evaluation.scores import measure_rows
+
+MEASURES = ("accuracy", "balanced_accuracy", "auc")
+"""The measures of this table."""
+
+COLUMNS = (
+    "subset",
+    "n_features",
+    "level",
+    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_ci_low", "_ci_high")),
+    "cnn_auc_difference",
+    "p_delong",
+    "folds_that_chose_it",
+    "n",
+)
+"""Volumes joined by ``+``, how many, per scan or per patient, each measure with the ends of its interval, the AUC of
+the network minus that of the subset (per patient) with DeLong's p, the number of folds whose validation scans chose
+this subset, and the number of scans or patients. The best row was chosen by the test scans: it is too good."""
+
+
+def subset_table(
+    predictions: Sequence[Prediction],
+    network: Answers,
+    chosen: Sequence[str],
+    settings: EvaluationSettings,
+    seed: int,
+) -> list[dict[str, object]]:
+    """Score the regression on every subset, in the order of size.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        Out of fold; the model's name is the subset's.
+    network : Answers
+        To the same scans.
+    chosen : sequence of str
+        Per fold, the subset its validation scans chose.
+    settings : EvaluationSettings
+        Bootstrap samples and confidence.
+    seed : int
+        Of the samples.
+    """
+    counts = Counter(chosen)
+    rows = []
+    for subset, answers in sorted(by_model(predictions).items(), key=lambda item: item[0].count("+")):
+        for level in LEVELS:
+            at_level = answers.at(level)
+            found = {row["measure"]: row for row in measure_rows(at_level, settings, seed)}
+            row: dict[str, object] = {"subset": subset, "n_features": subset.count("+") + 1, "level": level}
+            for measure in MEASURES:
+                row |= _with_ends(measure, found[measure])
+            if level == "patient":
+                areas = delong(at_level.labels, network.at(level).probability, at_level.probability)
+                row |= {"cnn_auc_difference": areas.auc_a - areas.auc_b, "p_delong": areas.p}
+            rows.append(row | {"folds_that_chose_it": counts[subset], "n": len(at_level)})
+    return rows
+
+
+def best_subset(rows: Sequence[Mapping[str, object]], level: str = "scan") -> Mapping[str, object] | None:
+    """Return the row with the largest AUC: chosen by the test scans, and therefore too good. None without rows."""
+    at_level = [row for row in rows if row["level"] == level]
+    return max(at_level, key=lambda row: row["auc"], default=None)
+
+
+def _with_ends(measure: str, row: Mapping[str, object]) -> dict[str, object]:
+    return {measure: row["value"], f"{measure}_ci_low": row["ci_low"], f"{measure}_ci_high": row["ci_high"]}
