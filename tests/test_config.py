@@ -62,6 +62,17 @@ def test_the_threshold_belongs_to_the_positive_class():
     assert [settings.label(score) for score in (2.5, 3.0, 3.5)] == [0, 1, 1]
 
 
+def test_the_excluded_scores_lie_around_the_threshold_and_survive_toml():
+    text = "[cohort]\nexclude_between = [2.0, 4.0]"
+    settings = config.from_toml(text)
+    assert settings.cohort.exclude_between == (2.0, 4.0)
+    assert config.from_toml(config.to_toml(settings)) == settings
+    assert [settings.cohort.excludes(score) for score in (2.0, 2.5, 3.5, 4.0)] == [False, True, True, False]
+    for wrong in ("[3.0, 4.0]", "[4.0, 5.0]", "[2.0, 2.5]", "[4.0, 2.0]", "[2.0]"):
+        with pytest.raises(SettingsError, match="exclude_between"):
+            config.from_toml(f"[cohort]\nexclude_between = {wrong}")
+
+
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError, match="did you mean 'paper'"):
         config.preset("papper")

@@ -37,6 +37,8 @@ class CohortSettings(_Section):
     """Scores that reach it are class 1."""
     direction: Literal["at_least", "at_most"] = "at_least"
     """Which side of the threshold is class 1."""
+    exclude_between: tuple[float, float] | tuple[()] = ()
+    """Scans whose score lies strictly between these two are left out: ``[2.0, 4.0]`` keeps EDSS <= 2 and >= 4."""
     window_from_days: Annotated[int, Field(ge=0)] = 0
     """A score must be dated at least this many days from the scan; above 0 it is a later visit's."""
     window_days: Annotated[int, Field(ge=0)] = 183
@@ -89,6 +91,10 @@ class CohortSettings(_Section):
         if self.outcome == "worsening":
             return f"{self.score} not worse", f"{self.score} worse"
         later = "later " if self.window_from_days else ""
+        if self.exclude_between:
+            low, high = self.exclude_between
+            ends = f"{later}{self.score} <= {low:g}", f"{later}{self.score} >= {high:g}"
+            return ends if self.direction == "at_least" else ends[::-1]
         signs = ("<", ">=") if self.direction == "at_least" else (">", "<=")
         return tuple(f"{later}{self.score} {sign} {self.threshold:g}" for sign in signs)
 
@@ -102,6 +108,10 @@ class CohortSettings(_Section):
                 f"more from above {self.worsening_high_above:g}), {self.window_words}"
             )
         return self.class_words[1].removeprefix("later ") + (f", {self.window_words}" if self.window_from_days else "")
+
+    def excludes(self, score: float) -> bool:
+        """Whether a score lies strictly inside ``exclude_between``."""
+        return bool(self.exclude_between) and self.exclude_between[0] < score < self.exclude_between[1]
 
     def label(self, score: float, at_scan: float = math.nan) -> int:
         """Class of a score.
@@ -122,6 +132,13 @@ class CohortSettings(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> CohortSettings:
+        if self.exclude_between:
+            low, high = self.exclude_between
+            # a score that is kept must lie on its own side of the threshold
+            if not (low < self.threshold <= high if self.direction == "at_least" else low <= self.threshold < high):
+                raise ValueError(f"exclude_between needs a score on either side of the threshold {self.threshold:g}")
+            if self.outcome == "worsening":
+                raise ValueError("exclude_between has no meaning where the outcome is worsening")
         if self.window_from_days > self.window_days:
             raise ValueError(f"window_from_days {self.window_from_days} is above window_days {self.window_days}")
         if self.keeps_score_at_scan and self.window_from_days <= self.score_at_scan_days:

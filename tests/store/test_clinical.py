@@ -97,6 +97,18 @@ def test_the_flow_counts_who_has_no_later_score_and_who_has_none_at_the_scan(roo
         cohort.run(root, tmp_path / "study", worse)
 
 
+def test_the_middle_of_the_scale_can_be_left_out_and_the_flow_says_how_many(root, tmp_path):
+    for n, score in enumerate((3.5, 2.5)):
+        add_scan(root, f"sub-{4 + n}")
+        add_sessions(root, f"sub-{4 + n}", [f"ses-1\t2020-01-10\t{score}\t2020-03-01"])
+    settings = Settings(cohort=CohortSettings(exclude_between=(2.0, 4.0)))
+    found = cohort.run(root, tmp_path / "study", settings)
+    assert [o.score for o in found] == [1.5, 2.0, 4.0, 6.5]  # both ends stay
+    flow = {row["rule"]: row["scans_removed"] for row in tables.read(tmp_path / "study" / "flow.tsv")}
+    assert flow["EDSS between 2 and 4"] == "2"
+    assert settings.cohort.class_words == ("EDSS <= 2", "EDSS >= 4")
+
+
 @pytest.mark.parametrize("wrong", ["abc", "3,5", "11", "-1", "0.5"])
 def test_a_score_that_does_not_exist_is_named_with_file_and_row(root, wrong):
     add_sessions(root, "sub-2", [f"ses-1\t2020-01-10\t{wrong}\t2020-03-01"])

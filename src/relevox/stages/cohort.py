@@ -54,6 +54,9 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
 
     name = settings.cohort.score
     matched = keep(f"no {name} {settings.cohort.window_words}", [m for m in matched if m[1].outcome is not None])
+    if settings.cohort.exclude_between:
+        rule = "{} between {:g} and {:g}".format(name, *settings.cohort.exclude_between)
+        matched = keep(rule, [m for m in matched if not settings.cohort.excludes(m[1].outcome.value)])
     if settings.cohort.needs_score_at_scan:
         rule = f"no {name} within {settings.cohort.score_at_scan_days} days of the scan"
         matched = keep(rule, [m for m in matched if m[1].at_scan is not None])
