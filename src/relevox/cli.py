@@ -231,6 +231,19 @@ def benchmark(
         stage.run(bids, out, settings, _local(workers))
 
 
+@_command("tables")
+def published_tables(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Printed rows: table,row,unit,kind,levels,group0,...")],
+    out: Annotated[Optional[Path], typer.Option("--out", help="Folder for the result, TSV and LaTeX.")] = None,  # noqa: UP045
+) -> None:
+    """Recompute the p-values of a paper's printed tables from its counts, means and SDs."""
+    from relevox.report.plain import aligned
+    from relevox.stages import published as stage
+
+    table, sentence = stage.run(file, out)
+    print(f"{aligned(table)}\n\n{sentence}")
+
+
 @_command("train-brain-network")
 def train_brain_network(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for weights and card.")],

@@ -9,7 +9,7 @@ were scanned more than once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -18,6 +18,11 @@ from relevox.statistics.mixed import random_intercept
 
 N_MONTE_CARLO = 20_000
 """Random tables of a Monte-Carlo test; its smallest p-value is 1 / (N_MONTE_CARLO + 1)."""
+
+
+YATES, PEARSON, FISHER = "chi-square, Yates", "chi-square", "Fisher exact"
+MONTE_CARLO, WELCH = "chi-square, Monte-Carlo", "Welch t"
+CRAMERS_V = "Cramer's V"
 
 
 @dataclass(frozen=True)
@@ -87,30 +92,48 @@ def compare_counts(table: np.ndarray, seed: int = 0) -> Comparison:
     >>> result.test, round(result.statistic, 4), round(result.p, 4)
     ('chi-square, Yates', 3.056, 0.0804)
     """
-    table = np.asarray(table, dtype=np.int64)
-    assert table.ndim == 2 and (table >= 0).all(), "expected a table of counts"
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    table = occurring(table)
     if min(table.shape) < 2:
         return NOT_TESTED
-    rows, columns, n = table.sum(axis=1), table.sum(axis=0), table.sum()
-    expected = np.outer(rows, columns) / n
-    chi_square = _chi_square(table, expected)
-    effect = float(np.sqrt(chi_square / (n * (min(table.shape) - 1))))
+    expected = _expected(table)
     small = expected.min() < 1 or (expected < 5).mean() > 0.2
     if table.shape == (2, 2):
+        pearson = pearson_chi_square(table)
         if small:
             odds_ratio, p = stats.fisher_exact(table)
-            return Comparison("Fisher exact", float(odds_ratio), float(p), effect, "Cramer's V")
+            return replace(pearson, test=FISHER, statistic=float(odds_ratio), p=float(p))
         result = stats.chi2_contingency(table, correction=True)
-        return Comparison("chi-square, Yates", float(result.statistic), float(result.pvalue), effect, "Cramer's V")
-    if small:
-        random = stats.random_table(rows, columns).rvs(N_MONTE_CARLO, random_state=seed)
-        # Rounding must not make a table rarer than itself.
-        as_extreme = _chi_square(random, expected) >= chi_square * (1 - 1e-9)
-        p = (1 + as_extreme.sum()) / (1 + N_MONTE_CARLO)
-        return Comparison("chi-square, Monte-Carlo", chi_square, float(p), effect, "Cramer's V")
+        return replace(pearson, test=YATES, statistic=float(result.statistic), p=float(result.pvalue))
+    return monte_carlo_chi_square(table, seed) if small else pearson_chi_square(table)
+
+
+def occurring(table: np.ndarray) -> np.ndarray:
+    """Leave out levels and groups that never occur."""
+    table = np.asarray(table, dtype=np.int64)
+    assert table.ndim == 2 and (table >= 0).all(), "expected a table of counts"
+    return table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+
+
+def pearson_chi_square(table: np.ndarray) -> Comparison:
+    """Pearson's chi-square without correction; every level and group must occur."""
+    chi_square = _chi_square(table, _expected(table))
     degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return Comparison("chi-square", chi_square, float(stats.chi2.sf(chi_square, degrees)), effect, "Cramer's V")
+    effect = float(np.sqrt(chi_square / (table.sum() * (min(table.shape) - 1))))
+    return Comparison(PEARSON, chi_square, float(stats.chi2.sf(chi_square, degrees)), effect, CRAMERS_V)
+
+
+def monte_carlo_chi_square(table: np.ndarray, seed: int = 0) -> Comparison:
+    """Pearson's chi-square with a p-value from random tables of the same margins."""
+    pearson = pearson_chi_square(table)
+    random = stats.random_table(table.sum(axis=1), table.sum(axis=0)).rvs(N_MONTE_CARLO, random_state=seed)
+    # Rounding must not make a table rarer than itself.
+    as_extreme = _chi_square(random, _expected(table)) >= pearson.statistic * (1 - 1e-9)
+    p = (1 + as_extreme.sum()) / (1 + N_MONTE_CARLO)
+    return replace(pearson, test=MONTE_CARLO, p=float(p))
+
+
+def _expected(table: np.ndarray) -> np.ndarray:
+    return np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
 
 
 def _chi_square(table: np.ndarray, expected: np.ndarray) -> np.ndarray | float:
@@ -145,7 +168,7 @@ def compare_moments(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]
     degrees = variance.sum() ** 2 / (variance**2 / (n - 1)).sum()
     pooled = np.sqrt(((n - 1) * sd**2).sum() / (n.sum() - 2))
     effect = float((mean[0] - mean[1]) / pooled)
-    return Comparison("Welch t", t, float(2 * stats.t.sf(abs(t), degrees)), effect, "SMD")
+    return Comparison(WELCH, t, float(2 * stats.t.sf(abs(t), degrees)), effect, "SMD")
 
 
 def compare_values(values: np.ndarray, groups: np.ndarray, patients: np.ndarray) -> Comparison:

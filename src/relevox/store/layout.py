@@ -74,6 +74,8 @@ PATTERNS: dict[str, str] = {
     "prediction": "prediction.json",
     "prediction_regions": "regions.tsv",
     "prediction_page": "report.html",
+    # printed tables of a paper, recomputed
+    "published": "published_tables.{suffix}",
     # report
     "report": "report/report.html",
 }
