@@ -162,3 +162,33 @@ def test_a_baseline_with_nothing_to_learn_from_is_left_out_and_said_so(tiny_stud
     assert any("age_sex baseline: unknown values" in m and "1 of age_years" in m for m in caplog.messages)
     fitted = set(json.loads(layout.path(tiny_study, "baselines", fold=0).read_text()))
     assert fitted == {"volumes", "volumes_chosen", "age_sex"}
+
+
+def test_the_leak_audit_says_who_is_where_and_that_nothing_is_shared(trained_study):
+    rows = tables.read(layout.path(trained_study, "leak_audit"))
+    sizes = {row["part"]: int(row["scans"]) for row in rows if row["check"] == "size"}
+    assert sum(sizes[f"fold {fold}, test"] for fold in range(3)) == 14
+    checks = [row for row in rows if row["check"] != "size"]
+    assert {row["check"] for row in checks} == {"same patient", "same image", "alike brains"}
+    assert {row["verdict"] for row in checks} == {"none"} and {row["who"] for row in checks} == {"n/a"}
+
+
+def test_one_image_under_two_patients_stops_the_training_and_names_both(tiny_study, tiny_settings):
+    ids = tables.read_cohort(tiny_study).ids
+    space = tiny_settings.preprocessing.space
+    first, second = (layout.path(tiny_study, "t1w", scan, space=space) for scan in (ids[3], ids[9]))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(CohortError, match="leak-found") as caught:
+        train.run(tiny_study, tiny_settings)
+    assert ids[3].key in caught.value.message and ids[9].key in caught.value.message
+    assert not layout.path(tiny_study, "model", fold=0).exists()
+
+
+def test_an_image_saved_again_under_another_patient_is_suspected(tiny_study, tiny_settings, caplog):
+    ids = tables.read_cohort(tiny_study).ids
+    space = tiny_settings.preprocessing.space
+    image = images.read(layout.path(tiny_study, "t1w", ids[3], space=space))
+    images.write(layout.path(tiny_study, "t1w", ids[9], space=space), Volume(image.data * 1.001, image.affine))
+    with caplog.at_level(logging.WARNING, logger="relevox"):
+        train.run(tiny_study, tiny_settings)
+    assert any("alike brains" in m and f"{ids[3].key} = {ids[9].key}" in m for m in caplog.messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.errors import ImageError, SettingsError
 from relevox.learning import training
 from relevox.records import Cohort, Fold, ScanId
-from relevox.statistics import baselines
+from relevox.statistics import baselines, leaks
 from relevox.statistics.folds import patient_folds, rounds
+from relevox.statistics.likeness import fingerprint, likeness
 from relevox.store import images, layout, models, provenance, tables
 from relevox.store.atomic import replacing
 from relevox.store.models import ModelCard
@@ -29,7 +31,8 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
 
     1. Gather the preprocessed images into one float16 array on disk, from which batches are streamed.
     2. Deal the patients into folds, once for all models.
-    3. Fit the logistic regressions of every fold, then train every network, unless they are up to date.
+    3. Audit both for leaks: nothing is trained while a patient is on two sides.
+    4. Fit the logistic regressions of every fold, then train every network, unless they are up to date.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     Raises
     ------
     CohortError
-        When the cohort cannot be dealt into folds.
+        When the cohort cannot be dealt into folds, or one patient or image is in several of them.
     EngineError
         When a training diverges.
     """
@@ -52,6 +55,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     gather_inputs(study, settings, cohort)
     folds = deal_folds(study, settings, cohort)
     all_rounds = rounds(folds, cohort.labels, cohort.patients)
+    audit_leaks(study, settings, cohort, all_rounds)
     _report_missing(study, cohort)
     for fold in all_rounds:
         fit_baselines(study, settings, cohort, fold)
@@ -122,6 +126,46 @@ def deal_folds(study: Path, settings: Settings, cohort: Cohort) -> np.ndarray:
         unit.record([tables.write_folds(study, cohort, folds)])
         logger.info("train: %d folds of %s scans", n_folds, ", ".join(map(str, np.bincount(folds))))
     return tables.read_folds(study, cohort)
+
+
+def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Sequence[Fold]) -> None:
+    """Write ``leak_audit.tsv``: patients and images that are in several places.
+
+    Raises
+    ------
+    CohortError
+        When what is tested was trained on: it names the patients.
+    """
+    unit = provenance.Unit(
+        study,
+        stage="train",
+        name="leak-audit",
+        inputs={
+            "inputs": provenance.digest(study, "train", "inputs"),
+            "folds": provenance.sha256(layout.existing(study, "folds")),
+        },
+    )
+    if unit.is_current():
+        return
+    names = [scan.key for scan in cohort.ids]
+    digests = [provenance.image_digests(study, scan, settings.preprocessing.space) for scan in cohort.ids]
+    found = leaks.audit_folds(all_rounds, cohort.patients)
+    found += leaks.audit_images(digests, names, cohort.patients, tables.read_folds(study, cohort))
+    prints = fingerprints(study, settings)
+    alike = likeness(prints, prints, prints.mean(axis=0))
+    found.append(leaks.audit_likeness(alike, names, cohort.patients))
+    file = tables.write(layout.path(study, "leak_audit"), [finding.row for finding in found], leaks.COLUMNS)
+    leaks.refuse(found)
+    for finding in found:
+        if finding.shared:
+            logger.warning("train: %s, %s: %s", finding.check, finding.against, ", ".join(finding.who))
+    unit.record([file])
+
+
+def fingerprints(study: Path, settings: Settings) -> np.ndarray:
+    """Return what is the person's own in every T1w of the cohort, ``(n, v)``."""
+    inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
+    return np.stack([fingerprint(scan[0], settings.preprocessing.voxel_size_mm) for scan in inputs])
 
 
 def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) -> None:

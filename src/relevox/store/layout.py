@@ -46,6 +46,7 @@ PATTERNS: dict[str, str] = {
     "history": "models/fold-{fold}/history.tsv",
     "baselines": "models/fold-{fold}/baselines.json",
     "subsets": "models/fold-{fold}/subsets.json",
+    "leak_audit": "models/leak_audit.tsv",
     # predictions
     "predictions": "predictions/{cohort}_predictions.tsv",
     "scores": "scores.tsv",

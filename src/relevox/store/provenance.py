@@ -21,6 +21,7 @@ from pathlib import Path
 
 from relevox import __version__
 from relevox.errors import StudyError
+from relevox.records import ScanId
 from relevox.store import layout
 from relevox.store.atomic import write_text
 
@@ -96,6 +97,23 @@ def digest(study: Path, stage: str, name: str) -> str:
         return ""
     outputs = {key: entry["sha256"] for key, entry in record["outputs"].items()}
     return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
+
+
+def image_digests(study: Path, scan: ScanId, space: str) -> dict[str, str]:
+    """Return the digests of a scan's images: the files it was made from, where they are recorded, and its own.
+
+    Equal digests are equal images. Files that differ in their header only become equal after preprocessing.
+    """
+    record = _read(layout.path(study, "provenance", stage="preprocess", unit=scan.key)) or {}
+    raw = {name: sha for name, sha in record.get("inputs", {}).items() if name in _IMAGES}
+    outputs = {name: entry["sha256"] for name, entry in record.get("outputs", {}).items()}
+    for kind in ("t1w", "flair"):
+        path = layout.existing(study, kind, scan, space=space)
+        raw[f"preprocessed_{kind}"] = outputs.get(path.relative_to(study).as_posix()) or sha256(path)
+    return raw
+
+
+_IMAGES = ("t1w", "flair", "space_t1w", "space_flair")
 
 
 def versions() -> dict[str, str]:
