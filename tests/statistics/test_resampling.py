@@ -1,9 +1,12 @@
 """Patient-bootstrap intervals of means and correlations."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from relevox.statistics.resampling import correlation, correlation_over_patients, mean_over_patients
+from relevox.statistics.resampling import correlation, correlation_over_patients, mean_over_patients, resample
 
 
 def drawn(n=60, seed=0):
@@ -12,17 +15,46 @@ def drawn(n=60, seed=0):
     return x, 0.6 * x + rng.standard_normal(n), np.arange(n)
 
 
-def test_the_mean_and_its_interval_are_those_of_drawing_patients_one_by_one():
+def test_the_samples_are_those_of_drawing_patients_with_all_of_their_scans():
     values, _, patients = drawn()
     patients = patients // 2
-    found = mean_over_patients(values, patients, n_bootstrap=4000)
-    rng = np.random.default_rng(1)
-    slow = []
-    for _ in range(4000):
-        chosen = rng.choice(30, 30)
-        slow.append(np.concatenate([values[patients == p] for p in chosen]).mean())
-    assert found.value == pytest.approx(values.mean())
-    np.testing.assert_allclose([found.ci_low, found.ci_high], np.quantile(slow, [0.025, 0.975]), atol=0.02)
+    found = resample(lambda w: (w @ values / w.sum(axis=1))[None], patients, n_bootstrap=50, seed=3)
+    draws = np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=50)
+    slow = [np.concatenate([np.repeat(values[patients == p], n) for p, n in enumerate(draw)]).mean() for draw in draws]
+    np.testing.assert_allclose(found.draws[0], slow)
+    np.testing.assert_allclose(found.left_out[0], [values[patients != p].mean() for p in range(30)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_is_scipys_bca_interval_at_the_level_widened_for_small_samples(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.exponential(size=14)
+    found = resample(lambda w: (w @ values / w.sum(axis=1))[None], np.arange(14), n_bootstrap=999, seed=seed)
+    tail = np.sqrt(14 / 13) * stats.t.ppf(0.975, 13)
+    drawn = SimpleNamespace(bootstrap_distribution=found.draws[0])
+    oracle = stats.bootstrap(
+        (values,), np.mean, n_resamples=0, bootstrap_result=drawn, confidence_level=2 * stats.norm.cdf(tail) - 1
+    )
+    assert found.interval(0.95)[0] == pytest.approx(tuple(oracle.confidence_interval), rel=1e-9)
+
+
+def test_p_is_one_less_the_confidence_at_which_the_interval_meets_zero():
+    values = np.random.default_rng(5).exponential(size=25) - 0.7
+    found = resample(lambda w: (w @ values / w.sum(axis=1))[None], np.arange(25), n_bootstrap=20_000)
+    p = float(found.p_zero()[0])
+    assert 0.02 < p < 0.5
+    assert found.interval(1 - p)[0, 0] == pytest.approx(0, abs=0.002)
+    assert found.interval(1 - p - 0.01)[0, 0] > 0 > found.interval(1 - p + 0.01)[0, 0]
+
+
+def test_one_patient_has_no_interval():
+    found = mean_over_patients(np.array([1.0, 2.0]), np.array(["a", "a"]))
+    assert found.value == 1.5 and np.isnan([found.ci_low, found.ci_high]).all()
+
+
+def test_what_is_always_zero_has_p_one():
+    found = resample(lambda w: np.zeros((1, len(w))), np.arange(9), n_bootstrap=50)
+    assert found.p_zero()[0] == 1.0
 
 
 def test_repeating_every_scan_leaves_the_interval_unchanged():

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from relevox.errors import InputError
+from relevox.statistics.resampling import resample
 
 MEASURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc", "brier")
 """The scores, in the order of their table."""
@@ -76,9 +77,9 @@ def classification_scores(y_true: np.ndarray, probability: np.ndarray, threshold
     >>> round(classification_scores([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3]).brier, 4)
     0.0375
     """
-    y, p = _checked(y_true, probability)
+    y, p = checked(y_true, probability)
     weights = np.ones((1, len(y)))
-    return Scores(*(float(row[0]) for row in _weighted_scores(y, p, weights, threshold)))
+    return Scores(*(float(row[0]) for row in weighted_scores(y, p, weights, threshold)))
 
 
 def patient_bootstrap(
@@ -90,10 +91,7 @@ def patient_bootstrap(
     seed: int = 0,
     threshold: float = 0.5,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals from resampling patients, each with all of its scans.
-
-    Scans of a patient resemble each other: resampling scans would pretend to
-    know more (three copies of every scan would shrink an interval by sqrt(3)).
+    """Intervals from resampling patients, each with all of its scans (:meth:`.resampling.Resampled.interval`).
 
     Parameters
     ----------
@@ -114,20 +112,13 @@ def patient_bootstrap(
     -------
     dict of str to (low, high)
         One entry per measure. Samples in which a measure is not defined (no
-        class-1 scan drawn, say) are left out; NaN where it never is.
+        class-1 scan drawn, say) are left out; NaN where the cohort itself does
+        not define it, or has one patient only.
     """
-    y, p = _checked(y_true, probability)
-    _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    n_patients = patient.max() + 1
-    draws = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n_bootstrap)
-    # A scan counts as often as its patient was drawn: weights stand for copies.
-    samples = _weighted_scores(y, p, draws[:, patient].astype(float), threshold)  # (measures, n_bootstrap)
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    y, p = checked(y_true, probability)
+    found = resample(lambda weights: weighted_scores(y, p, weights, threshold), patients, n_bootstrap, seed)
     return {
-        name: tuple(np.quantile(values[np.isfinite(values)], tails).tolist())
-        if np.isfinite(values).any()
-        else (np.nan, np.nan)
-        for name, values in zip(MEASURES, samples, strict=True)
+        name: (float(low), float(high)) for name, (low, high) in zip(MEASURES, found.interval(confidence), strict=True)
     }
 
 
@@ -197,7 +188,14 @@ def by_patient(
     return labels[first], mean, patients[first], first
 
 
-def _checked(y_true, probability) -> tuple[np.ndarray, np.ndarray]:
+def checked(y_true: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes as bool and probabilities as float, both ``(n,)``.
+
+    Raises
+    ------
+    InputError
+        For empty input, different lengths, other classes than 0 and 1, or values outside 0 .. 1 (NaN too).
+    """
     y, p = np.asarray(y_true), np.asarray(probability, dtype=float)
     if y.ndim != 1 or y.shape != p.shape or len(y) == 0:
         raise InputError(
@@ -210,8 +208,23 @@ def _checked(y_true, probability) -> tuple[np.ndarray, np.ndarray]:
     return y.astype(bool), p
 
 
-def _weighted_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    """Compute the measures with scans weighted, ``(samples, n)`` weights to ``(measures, samples)``."""
+def weighted_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Compute the measures with scans weighted.
+
+    Parameters
+    ----------
+    y, p : ndarray, (n,)
+        As :func:`checked` returns them.
+    weights : ndarray, (samples, n)
+        How often each scan counts.
+    threshold : float
+        Of the prediction.
+
+    Returns
+    -------
+    ndarray, (measures, samples)
+        In the order of ``MEASURES``; NaN where a class is not there.
+    """
     right = (p > threshold) == y
     positive, negative = weights[:, y].sum(axis=1), weights[:, ~y].sum(axis=1)
     total = positive + negative
@@ -219,13 +232,13 @@ def _weighted_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray, threshol
         accuracy = weights[:, right].sum(axis=1) / total
         sensitivity = weights[:, right & y].sum(axis=1) / positive
         specificity = weights[:, right & ~y].sum(axis=1) / negative
-        auc = _weighted_pairs(y, p, weights) / (positive * negative)
-    brier = weights @ (p - y) ** 2 / total
+        auc = weighted_pairs(y, p, weights) / (positive * negative)
+        brier = weights @ (p - y) ** 2 / total
     return np.stack([accuracy, (sensitivity + specificity) / 2, sensitivity, specificity, auc, brier])
 
 
-def _weighted_pairs(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weight of the (class 1, class 0) pairs in the right order; ties count half."""
+def weighted_pairs(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum the weights of the (class 1, class 0) pairs in the right order, ties counting half: ``(samples,)``."""
     order = np.argsort(p, kind="stable")
     levels = np.flatnonzero(np.diff(p[order], prepend=-np.inf))  # where the next larger probability begins
     positive = np.add.reduceat((weights * y)[:, order], levels, axis=1)  # (samples, levels)
