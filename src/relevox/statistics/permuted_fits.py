@@ -1,0 +1,252 @@
+"""The loops of the permutation tests: a linear model in every voxel, refitted for every order of the scans.
+
+Arrays are laid out scan by scan, so that neighbouring voxels are computed together; every sum runs
+over the scans in one order, so results do not depend on how voxels were cut into tiles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from relevox.statistics.compiled import compiled
+from relevox.statistics.voxelwise import COLLINEAR
+
+
+def prepare(values: np.ndarray) -> np.ndarray:
+    """Centre regressors and outcome, and find the regressors to be fitted.
+
+    Parameters
+    ----------
+    values : ndarray, (k + 1, n, w)
+        Regressors, then the outcome; centred in place.
+
+    Returns
+    -------
+    ndarray of bool, (k, w)
+        False where a regressor is constant or depends on earlier ones, and everywhere in voxels that
+        have a constant outcome, or no more scans than coefficients.
+    """
+    centre(values)
+    k, n, w = values[:-1].shape
+    kept = np.full((k, w), n > k + 1)
+    kept &= values[-1].any(axis=0)
+    orthonormalise(values, np.arange(k), COLLINEAR, kept, np.empty((k, n, w)))
+    return kept
+
+
+def reduced_model(values: np.ndarray, kept: np.ndarray, tested: int) -> tuple[np.ndarray, ...]:
+    """Fit all regressors but one.
+
+    Parameters
+    ----------
+    values, kept
+        See :func:`prepare`.
+    tested : int
+        The regressor that is left out.
+
+    Returns
+    -------
+    basis : ndarray, (k, n, w)
+        Orthonormal: the other regressors, and last what they leave of the tested one.
+    residual : ndarray, (n, w)
+        What the others leave of the outcome.
+    energy : ndarray, (w,)
+        Its sum of squares.
+    df : ndarray, (w,)
+        Degrees of freedom of the full model; NaN where the tested regressor is not fitted, or the
+        others leave nothing of the outcome.
+    """
+    k, n, w = values[:-1].shape
+    basis, residual, energy, total = np.empty((k, n, w)), np.empty((n, w)), np.empty(w), np.empty(w)
+    order = np.array([*(j for j in range(k) if j != tested), tested])
+    orthonormalise(values, order, 0.0, kept.copy(), basis)
+    residuals(values[-1], basis[:0], residual, total)
+    residuals(values[-1], basis[:-1], residual, energy)
+    df = np.where(kept[tested] & (energy > COLLINEAR * total), n - 1.0 - kept.sum(axis=0), np.nan)
+    return basis, residual, energy, df
+
+
+def permuted_t(
+    basis: np.ndarray, residual: np.ndarray, energy: np.ndarray, df: np.ndarray, orders: np.ndarray
+) -> np.ndarray:
+    """Fit permuted residuals on the full model, and test its last regressor.
+
+    The fitted part of the reduced model, which Freedman and Lane add, lies in the span of the full
+    model: it changes neither t nor the residual sum of squares, so it is left out. That sum is the
+    energy, which no permutation changes, less the squares of k dot products.
+
+    Parameters
+    ----------
+    basis, residual, energy, df
+        See :func:`reduced_model`.
+    orders : ndarray of intp, (b, n)
+        Scan whose residual scan i takes.
+
+    Returns
+    -------
+    ndarray, (b, w)
+        t; NaN where df is.
+    """
+    t = np.empty((len(orders), len(df)))
+    _permuted_t(basis, residual, energy, df, orders, t)
+    return t
+
+
+def mean_permuted_r2(values: np.ndarray, kept: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """Average over orders the R2 of the full model on the outcome in that order.
+
+    Parameters
+    ----------
+    values, kept
+        See :func:`prepare`.
+    orders : ndarray of intp, (b, n)
+        Scan whose outcome scan i takes.
+
+    Returns
+    -------
+    ndarray, (w,)
+        NaN where nothing is fitted.
+    """
+    k, n, w = values[:-1].shape
+    basis, outcome, energy, explained = np.empty((k, n, w)), np.empty((n, w)), np.empty(w), np.empty(w)
+    orthonormalise(values, np.arange(k), 0.0, kept.copy(), basis)
+    residuals(values[-1], basis[:0], outcome, energy)
+    _permuted_squares(basis, outcome, orders, explained)
+    return np.divide(explained, energy * len(orders), out=np.full(w, np.nan), where=kept.any(axis=0))
+
+
+@compiled
+def centre(columns: np.ndarray) -> None:
+    """Take the mean over scans from ``(c, n, w)`` columns, in place; constant ones become exactly 0."""
+    c, n, w = columns.shape
+    for j in range(c):
+        first, total = columns[j, 0].copy(), np.zeros(w)
+        for i in range(n):
+            row = columns[j, i]
+            for v in range(w):
+                row[v] -= first[v]
+                total[v] += row[v]
+        for i in range(n):
+            row = columns[j, i]
+            for v in range(w):
+                row[v] -= total[v] / n
+
+
+@compiled
+def orthonormalise(columns: np.ndarray, order: np.ndarray, limit: float, kept: np.ndarray, basis: np.ndarray) -> None:
+    """Turn centred columns into orthonormal ones, one after another (Gram-Schmidt, twice).
+
+    Parameters
+    ----------
+    columns : ndarray, (>= k, n, w)
+        Centred.
+    order : ndarray of int, (m,)
+        Columns to take, in this order.
+    limit : float
+        A column is dropped where the earlier ones leave no more than this share of its sum of squares.
+    kept : ndarray of bool, (k, w)
+        Columns to use; set to False where one is dropped.
+    basis : ndarray, (m, n, w)
+        Filled; 0 where a column is dropped.
+    """
+    n, w = columns.shape[1:]
+    dot, before, after = np.empty(w), np.empty(w), np.empty(w)
+    for place in range(len(order)):
+        j, target = order[place], basis[place]
+        target[:] = columns[j]
+        _dot(target, target, before)
+        for _ in range(2):  # once more takes away what rounding left
+            for earlier in range(place):
+                _dot(basis[earlier], target, dot)
+                _subtract(target, dot, basis[earlier])
+        _dot(target, target, after)
+        for v in range(w):
+            keeps = kept[j, v] and before[v] > 0 and after[v] > limit * before[v]
+            kept[j, v] = keeps
+            dot[v] = 1 / np.sqrt(after[v]) if keeps else 0.0
+        for i in range(n):
+            for v in range(w):
+                target[i, v] *= dot[v]
+
+
+@compiled
+def residuals(outcome: np.ndarray, basis: np.ndarray, residual: np.ndarray, energy: np.ndarray) -> None:
+    """Leave of a centred outcome ``(n, w)`` what an orthonormal basis does not explain, and its sum of squares."""
+    dot = np.empty(outcome.shape[1])
+    residual[:] = outcome
+    for _ in range(2):
+        for row in range(len(basis)):
+            _dot(basis[row], residual, dot)
+            _subtract(residual, dot, basis[row])
+    _dot(residual, residual, energy)
+
+
+@compiled
+def _permuted_t(basis, residual, energy, df, orders, t):
+    k, _, w = basis.shape
+    dot, explained = np.empty(w), np.empty(w)
+    for b in range(len(orders)):
+        explained[:] = 0.0
+        for row in range(k):
+            _permuted_dot(basis[row], residual, orders[b], dot)
+            for v in range(w):
+                explained[v] += dot[v] * dot[v]
+        for v in range(w):
+            # rounding must not make a perfect fit infinite
+            error = max(energy[v] - explained[v], 1e-15 * energy[v])
+            t[b, v] = dot[v] / np.sqrt(error / df[v])
+
+
+@compiled
+def _permuted_squares(basis, outcome, orders, explained):
+    k, _, w = basis.shape
+    dot = np.empty(w)
+    explained[:] = 0.0
+    for b in range(len(orders)):
+        for row in range(k):
+            _permuted_dot(basis[row], outcome, orders[b], dot)
+            for v in range(w):
+                explained[v] += dot[v] * dot[v]
+
+
+@compiled
+def count_reached(t: np.ndarray, observed: np.ndarray, slack: float, reached: np.ndarray, largest: np.ndarray) -> None:
+    """Add to ``reached`` (w,) the orders in which |t| ``(b, w)`` is as large, and to ``largest`` (b,) its maximum."""
+    for b in range(t.shape[0]):
+        for v in range(t.shape[1]):
+            size = abs(t[b, v])
+            if size >= abs(observed[v]) * (1 - slack) - slack:  # False where NaN
+                reached[v] += 1
+            if size > largest[b]:
+                largest[b] = size
+
+
+@compiled
+def _dot(a, b, out):
+    out[:] = 0.0
+    for i in range(a.shape[0]):
+        for v in range(a.shape[1]):
+            out[v] += a[i, v] * b[i, v]
+
+
+@compiled
+def _subtract(target, factor, direction):
+    for i in range(target.shape[0]):
+        for v in range(target.shape[1]):
+            target[i, v] -= factor[v] * direction[i, v]
+
+
+@compiled
+def _permuted_dot(a, b, order, out):
+    """Four scans at a time, so that the running sum is loaded and stored less often."""
+    n, w = a.shape
+    out[:] = 0.0
+    whole = n - n % 4
+    for i in range(0, whole, 4):
+        a0, a1, a2, a3 = a[i], a[i + 1], a[i + 2], a[i + 3]
+        b0, b1, b2, b3 = b[order[i]], b[order[i + 1]], b[order[i + 2]], b[order[i + 3]]
+        for v in range(w):
+            out[v] += a0[v] * b0[v] + a1[v] * b1[v] + a2[v] * b2[v] + a3[v] * b3[v]
+    for i in range(whole, n):
+        for v in range(w):
+            out[v] += a[i, v] * b[order[i], v]
