@@ -10,6 +10,9 @@ from torch import nn
 
 from relevox.learning.device import choose_device
 
+TIE_BREAK = 1e-6
+"""Weight of the mean probability beside the votes: it matters where they are equal, and nowhere else."""
+
 
 def predict(
     network: nn.Module,
@@ -86,6 +89,14 @@ class Vote:
     """``(n,)`` mean probability of class 1: the score for the AUC."""
     share: np.ndarray
     """``(n,)`` share of the models that voted for class 1."""
+
+    @property
+    def decision(self) -> np.ndarray:
+        """``(n,)`` one number above 0.5 exactly where class 1 wins: the share, ties by the mean probability.
+
+        Averaged over a patient's scans it is the majority of all their votes.
+        """
+        return (1 - TIE_BREAK) * self.share + TIE_BREAK * self.probability
 
 
 def vote(probabilities: np.ndarray) -> Vote:

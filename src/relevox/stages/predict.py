@@ -14,7 +14,7 @@ from relevox.attribution import attribute, mean_scan, occlude_regions
 from relevox.config import Settings
 from relevox.engines import chain
 from relevox.engines.chain import Preprocessed
-from relevox.errors import ImageError, ModelError
+from relevox.errors import ImageError
 from relevox.imaging import brain_network
 from relevox.imaging.regions import REGIONS
 from relevox.learning import ensemble
@@ -76,7 +76,7 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
         When the images cannot be used.
     """
     settings = config.from_toml(layout.existing(model, "settings").read_text(encoding="utf-8"), file="study.toml")
-    networks = _networks(model, settings)
+    networks = models.load_all(model, settings)
     raw = images.read(t1w), images.read(flair)
     if provenance.sha256(t1w) == provenance.sha256(flair):
         raise ImageError("T1w and FLAIR are the same file", code="same-image", file=flair, remedy="give both images")
@@ -142,22 +142,6 @@ def explain(
         deltas.append(np.asarray(occluded.delta[0], dtype=np.float64))
         rule = result.rule
     return Explanation(np.mean(maps, axis=0).astype(np.float32), np.mean(deltas, axis=0), rule)
-
-
-def _networks(model: Path, settings: Settings) -> list[torch.nn.Module]:
-    n_folds = settings.training.n_folds
-    loaded = [models.load(model, fold) for fold in range(n_folds)]
-    for fold, (_, card) in enumerate(loaded):
-        expected = (settings.preprocessing.shape, settings.preprocessing.normalisation, settings.preprocessing.space)
-        found = (tuple(card.shape), card.normalisation, card.space)
-        if found != expected:
-            raise ModelError(
-                f"expected models for inputs {expected}, but fold {fold} was trained on {found}",
-                code="model-inputs",
-                file=layout.PATTERNS["settings"],
-                remedy="train the study again after its settings were changed",
-            )
-    return [network for network, _ in loaded]
 
 
 def _region_shares(scan: Preprocessed, explanation: Explanation, settings: Settings) -> tuple[RegionShare, ...]:

@@ -13,13 +13,13 @@ import torch
 
 from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
-from relevox.errors import ImageError, SettingsError
+from relevox.errors import SettingsError
 from relevox.learning import training
 from relevox.records import Cohort, Fold, ScanId
 from relevox.statistics import baselines, leaks
 from relevox.statistics.folds import patient_folds, rounds
-from relevox.statistics.likeness import fingerprint, likeness
-from relevox.store import images, layout, models, provenance, tables
+from relevox.statistics.likeness import fingerprints, likeness
+from relevox.store import inputs, layout, models, provenance, tables
 from relevox.store.atomic import replacing
 from relevox.store.models import ModelCard
 
@@ -97,8 +97,7 @@ def gather_inputs(study: Path, settings: Settings, cohort: Cohort) -> Path:
             temporary, mode="w+", dtype=np.float16, shape=(len(cohort), len(models.CHANNELS), *shape)
         )
         for row, scan in enumerate(cohort.ids):
-            for channel, kind in enumerate(("t1w", "flair")):
-                array[row, channel] = _half(layout.existing(study, kind, scan, space=space), shape)
+            array[row] = inputs.read_scan(study, scan, settings.preprocessing)
         array.flush()
         del array
     tables.write(index, [tables.id_columns(scan) | {"row": row} for row, scan in enumerate(cohort.ids)])
@@ -151,7 +150,8 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
     digests = [provenance.image_digests(study, scan, settings.preprocessing.space) for scan in cohort.ids]
     found = leaks.audit_folds(all_rounds, cohort.patients)
     found += leaks.audit_images(digests, names, cohort.patients, tables.read_folds(study, cohort))
-    prints = fingerprints(study, settings)
+    gathered = np.load(layout.existing(study, "inputs"), mmap_mode="r")
+    prints = fingerprints(gathered, settings.preprocessing.voxel_size_mm)
     alike = likeness(prints, prints, prints.mean(axis=0))
     found.append(leaks.audit_likeness(alike, names, cohort.patients))
     file = tables.write(layout.path(study, "leak_audit"), [finding.row for finding in found], leaks.COLUMNS)
@@ -160,12 +160,6 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
         if finding.shared:
             logger.warning("train: %s, %s: %s", finding.check, finding.against, ", ".join(finding.who))
     unit.record([file])
-
-
-def fingerprints(study: Path, settings: Settings) -> np.ndarray:
-    """Return what is the person's own in every T1w of the cohort, ``(n, v)``."""
-    inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
-    return np.stack([fingerprint(scan[0], settings.preprocessing.voxel_size_mm) for scan in inputs])
 
 
 def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) -> None:
@@ -231,7 +225,7 @@ def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -
 
 
 def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> list[Path]:
-    inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
+    gathered = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     # hashed, so that fold 1 of seed 0 is not fold 0 of seed 1
     seed = int(np.random.SeedSequence([settings.seed, fold.index]).generate_state(1)[0])
     torch.manual_seed(seed)
@@ -250,7 +244,7 @@ def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) 
         )
 
     trained = training.train(
-        network, inputs, cohort.labels, fold.train, fold.validation, settings.training, seed, on_epoch=log
+        network, gathered, cohort.labels, fold.train, fold.validation, settings.training, seed, on_epoch=log
     )
     kept = trained.history[trained.epoch - 1]
     summary = {
@@ -293,25 +287,6 @@ def _input_digest(study: Path, scan: ScanId, space: str) -> str:
     if recorded:
         return recorded
     return " ".join(provenance.sha256(layout.existing(study, kind, scan, space=space)) for kind in ("t1w", "flair"))
-
-
-def _half(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    data = images.read(file).data
-    if data.shape != tuple(shape):
-        raise ImageError(
-            f"expected {shape} voxels, but got {data.shape}",
-            code="input-shape",
-            file=file.name,
-            remedy="preprocess again with the present settings",
-        )
-    if not np.abs(data).max() < np.finfo(np.float16).max:
-        raise ImageError(
-            f"expected normalised intensities, but got values up to {np.abs(data).max():g}",
-            code="input-range",
-            file=file.name,
-            remedy="preprocess the scan again",
-        )
-    return data.astype(np.float16)
 
 
 def _check_grid(settings: Settings) -> None:

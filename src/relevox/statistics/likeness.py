@@ -23,6 +23,11 @@ def fingerprint(image: np.ndarray, voxel_size_mm: float) -> np.ndarray:
     return cut.reshape(x, block, y, block, z, block).mean(axis=(1, 3, 5)).ravel()
 
 
+def fingerprints(inputs: np.ndarray, voxel_size_mm: float) -> np.ndarray:
+    """Return the fingerprint of every scan's first channel, ``(n, c, x, y, z)`` to ``(n, v)``; scan by scan."""
+    return np.stack([fingerprint(scan[0], voxel_size_mm) for scan in inputs])
+
+
 def likeness(a: np.ndarray, b: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Correlate fingerprints after subtraction of a cohort's mean.
 

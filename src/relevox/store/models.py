@@ -113,6 +113,39 @@ def load(study: Path, fold: int) -> tuple[ResNet3d, ModelCard]:
     return network, card
 
 
+def load_all(study: Path, settings: Settings) -> list[ResNet3d]:
+    """Read the networks of all folds.
+
+    Raises
+    ------
+    ModelError
+        When one is missing, or was trained on other inputs than the settings describe.
+    """
+    folds = range(settings.training.n_folds)
+    missing = [fold for fold in folds if not layout.path(study, "model", fold=fold).exists()]
+    if missing:
+        raise ModelError(
+            f"expected the models of {len(folds)} folds, but fold {', '.join(map(str, missing))} has none",
+            code="model-missing",
+            file=layout.PATTERNS["model"].format(fold=missing[0]),
+            remedy="train the study to the end: fewer models would be another classifier",
+        )
+    networks = []
+    expected = (settings.preprocessing.shape, settings.preprocessing.normalisation, settings.preprocessing.space)
+    for fold in folds:
+        network, card = load(study, fold)
+        found = (tuple(card.shape), card.normalisation, card.space)
+        if found != expected:
+            raise ModelError(
+                f"expected models for inputs {expected}, but fold {fold} was trained on {found}",
+                code="model-inputs",
+                file=layout.PATTERNS["settings"],
+                remedy="train the study again after its settings were changed",
+            )
+        networks.append(network)
+    return networks
+
+
 def _card(values: dict, file: Path) -> ModelCard:
     known = {f.name for f in fields(ModelCard)}
     if set(values) != known or values["architecture"] != ARCHITECTURE:
