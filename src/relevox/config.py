@@ -19,6 +19,7 @@ from relevox.errors import SettingsError
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Regressor = Literal["lesion", "jacobian", "age", "disease_duration"]
 
 PAPER_CROP_MM = (144, 184, 152)
 """Size of the input in millimetres (paper 2.2)."""
@@ -248,8 +249,26 @@ class AnalysisSettings(_Section):
     percentile: Annotated[float, Field(ge=0, lt=100)] = 95.0
     """Threshold over the positive relevance in the brain."""
     percentile_sweep: tuple[Annotated[float, Field(ge=0, lt=100)], ...] = (90.0, 95.0, 97.5, 99.0)
+    """Further thresholds for the region tables."""
+    parcellation: Literal["template", "subject"] = "template"
+    """Regions of the template, or the ones found in each scan."""
     normalise: bool = True
     """Scale every map to sum 1 before averages and regressions."""
+    average: Literal["scans", "patients"] = "scans"
+    """Group means count every scan alike, or every patient: the scans of one patient are then averaged first."""
+    regressors: Annotated[tuple[Regressor, ...], Field(min_length=1, max_length=4)] = ("lesion", "jacobian")
+    """Of the voxel-wise regression; age and disease duration are one number a scan, and scans without it are left
+    out."""
+    n_permutations: Annotated[int, Field(ge=0)] = 1000
+    """Of whole patients, for the p-values of the voxel-wise regression; 0 makes none."""
+    tfce: bool = False
+    """Threshold-free cluster enhancement beside the largest |t|: slower, seconds a permutation at 1 mm."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AnalysisSettings:
+        if len(set(self.regressors)) < len(self.regressors):
+            raise ValueError("regressors must differ from each other")
+        return self
 
 
 class Settings(_Section):
@@ -322,6 +341,7 @@ PRESETS: dict[str, Settings] = {
         training=_SIMULATED_RECIPE.model_copy(update={"n_folds": 3, "max_epochs": 2, "batch_size": 4}),
         evaluation=EvaluationSettings(n_bootstrap=200),
         attribution=AttributionSettings(integrated_gradients_steps=4),
+        analysis=AnalysisSettings(n_permutations=99),
     ),
 }
 """Named studies. ``tiny`` goes with the simulated cohort of that name: tests in seconds."""

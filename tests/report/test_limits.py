@@ -52,10 +52,10 @@ def test_empty_and_small_groups_are_named(results):
 
 
 def test_r2_near_its_null_expectation_is_said(results):
-    row = {"group": "FN", "n_scans": 6.0, "r2_median": 0.42, "r2_null_expectation": 0.4}
+    row = {"group": "FN", "n_scans": 6.0, "r2_mean": 0.42, "r2_expected": 0.4}
     assert said(replace(results, groups=[row]), "false negatives 0.420 against 0.400")
-    assert not said(replace(results, groups=[row | {"r2_median": 0.9}]), "against")
-    assert not said(replace(results, groups=[row | {"r2_median": np.nan}]), "against")
+    assert not said(replace(results, groups=[row | {"r2_mean": 0.9}]), "against")
+    assert not said(replace(results, groups=[row | {"r2_mean": np.nan}]), "against")
 
 
 def test_failed_scans_are_counted(results):

@@ -1,13 +1,15 @@
 """Group analysis of a tiny study's maps."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 
+from relevox.errors import Problems, StudyError
 from relevox.imaging.regions import REGIONS
-from relevox.records import Volume
+from relevox.records import Cohort, Volume
 from relevox.stages import analyse
 from relevox.store import images, layout, tables, template
 
@@ -39,6 +41,9 @@ def normalised_maps(study, settings, method, scans):
     return maps / np.abs(maps).sum(axis=(1, 2, 3), keepdims=True)
 
 
+BRAIN = template.load(8).brain_mask
+
+
 def group_map(study, group, desc, statistic):
     return images.read(layout.existing(study, "group_map", group=group, desc=desc, statistic=statistic)).data
 
@@ -50,9 +55,9 @@ def test_mean_maps_are_means_of_maps_scaled_alike(analysed, tiny_settings):
         for method in tiny_settings.attribution.methods:
             expected = normalised_maps(analysed, tiny_settings, method, scans).mean(axis=0)
             found = group_map(analysed, group, method, "mean")
-            np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+            np.testing.assert_allclose(found, expected * BRAIN, atol=1e-6 * np.abs(expected).max())
         lesions = stack(analysed, tiny_settings, "lesion_mask", scans).mean(axis=0)
-        np.testing.assert_allclose(group_map(analysed, group, "lesion", "mean"), lesions, atol=1e-6)
+        np.testing.assert_allclose(group_map(analysed, group, "lesion", "mean"), lesions * BRAIN, atol=1e-6)
 
 
 def test_an_empty_group_is_said_to_be_empty(analysed):
@@ -60,7 +65,7 @@ def test_an_empty_group_is_said_to_be_empty(analysed):
     assert list(groups) == ["TP", "FP", "TN", "FN", "all"]
     assert groups["FN"]["n_scans"] == "0"
     assert "empty" in groups["FN"]["note"]
-    assert groups["FN"]["r2_median"] == "n/a"
+    assert groups["FN"]["r2_mean"] == "n/a"
     assert not list((analysed / "analysis").glob("group-FN*"))
     assert sum(int(groups[g]["n_scans"]) for g in ("TP", "FP", "TN")) == int(groups["all"]["n_scans"]) == 14
     assert int(groups["all"]["n_patients"]) == 12
@@ -71,8 +76,7 @@ def test_the_regression_of_all_scans_is_that_of_statsmodels(analysed, tiny_setti
     y = normalised_maps(analysed, tiny_settings, "lrp", scans)
     lesion = stack(analysed, tiny_settings, "lesion_mask", scans)
     jacobian = stack(analysed, tiny_settings, "jacobian", scans)
-    brain = template.load(8).brain_mask
-    varies = brain & (lesion.std(axis=0) > 0) & (jacobian.std(axis=0) > 0) & (y.std(axis=0) > 0)
+    varies = BRAIN & (lesion.std(axis=0) > 0) & (jacobian.std(axis=0) > 0) & (y.std(axis=0) > 0)
     maps = {
         name: group_map(analysed, "all", *name)
         for name in (("lrp", "r2"), ("lrp", "adjustedr2"), ("lesion", "partialr2"), ("jacobian", "beta"))
@@ -88,15 +92,19 @@ def test_the_regression_of_all_scans_is_that_of_statsmodels(analysed, tiny_setti
         beta = ols.params[2] * jacobian[v].std()
         assert maps["jacobian", "beta"][tuple(voxel)] == pytest.approx(beta, rel=1e-3, abs=1e-5)
     row = {row["group"]: row for row in rows_of(analysed, "analysis_groups")}["all"]
-    assert float(row["r2_null_expectation"]) == pytest.approx(2 / 13)
+    terms = group_map(analysed, "all", "lrp", "terms")
+    r2 = maps["lrp", "r2"][terms > 0]
+    assert int(row["voxels_fitted"]) == len(r2)
+    assert float(row["r2_mean"]) == pytest.approx(r2.mean(), rel=1e-5)
+    assert float(row["r2_expected"]) == pytest.approx(terms[terms > 0].mean() / 13)
+    assert (group_map(analysed, "all", "lrp", "n") == 14 * (terms > 0)).all()
 
 
 def test_a_map_says_where_a_regressor_was_fitted(analysed, tiny_settings):
     scans = list(group_of(analysed))
     lesion = stack(analysed, tiny_settings, "lesion_mask", scans)
     fitted = group_map(analysed, "all", "lesion", "fitted") > 0
-    brain = template.load(8).brain_mask
-    assert not fitted[~brain].any()
+    assert not fitted[~BRAIN].any()
     assert not fitted[lesion.max(axis=0) == 0].any()
     assert fitted.any()
     assert (group_map(analysed, "all", "lesion", "partialr2")[~fitted] == 0).all()
@@ -165,3 +173,108 @@ def test_what_is_up_to_date_is_left_alone_and_what_is_left_over_removed(analysed
     assert file.exists()
     assert not left_over.exists()
     assert layout.path(analysed, "group_map", group="TP", desc="integrated_gradients", statistic="mean").exists()
+
+
+def changed(settings, **analysis):
+    return settings.model_copy(update={"analysis": settings.analysis.model_copy(update=analysis)})
+
+
+def test_the_tables_by_scan_hold_what_the_group_means_are_made_of(analysed):
+    groups = group_of(analysed)
+    long = rows_of(analysed, "analysis_scan_regions")
+    means = {(r["group"], r["method"], r["region"], r["percentile"]): r for r in rows_of(analysed, "analysis_regions")}
+    for group, region, percentile in (("TP", "thalamus", "95"), ("all", "frontal_cortex", "99")):
+        rows = [
+            r
+            for r in long
+            if (r["method"], r["region"], r["percentile"]) == ("lrp", region, percentile)
+            and group in ("all", r["group"])
+        ]
+        assert len(rows) == sum(group in ("all", g) for g in groups.values())
+        found = means[group, "lrp", region, percentile]
+        for column in ("voxel_share", "relevance_share"):
+            values = np.array([float(row[column]) for row in rows])
+            assert float(found[column]) == pytest.approx(values.mean(), rel=1e-6)
+            assert float(found[f"{column}_sd"]) == pytest.approx(values.std(ddof=1), rel=1e-6, abs=1e-9)
+            assert float(found[f"{column}_ci_low"]) <= values.mean() <= float(found[f"{column}_ci_high"])
+
+
+def test_a_spreadsheet_has_a_row_a_scan_and_a_column_a_region(analysed):
+    wide = tables.read(layout.path(analysed, "analysis_by_scan", desc="lrp", measure="voxels-percent"))
+    assert [tables.identity(row) for row in wide] == list(tables.read_cohort(analysed).ids)
+    assert list(wide[0])[-len(REGIONS) :] == [region.name for region in REGIONS]
+    long = rows_of(analysed, "analysis_scan_regions")
+    for row in wide[:3]:
+        one = [
+            r
+            for r in long
+            if tables.identity(r) == tables.identity(row) and (r["method"], r["percentile"]) == ("lrp", "95")
+        ]
+        for r in one:
+            assert float(row[r["region"]]) == pytest.approx(100 * float(r["voxel_share"]), abs=1e-4)
+
+
+def test_patients_count_alike_when_asked_for(explained_study, tiny_settings):
+    settings = changed(tiny_settings, average="patients")
+    analyse.run(explained_study, settings)
+    scans = list(group_of(explained_study))
+    maps = dict(zip(scans, normalised_maps(explained_study, settings, "lrp", scans), strict=True))
+    patients = {scan.participant for scan in scans}
+    expected = np.mean(
+        [np.mean([maps[s] for s in scans if s.participant == patient], axis=0) for patient in patients], axis=0
+    )
+    found = group_map(explained_study, "all", "lrp", "mean")
+    np.testing.assert_allclose(found, expected * BRAIN, atol=1e-6 * np.abs(expected).max())
+
+
+def test_the_number_of_workers_changes_nothing(analysed, explained_study, tiny_settings):
+    analyse.run(explained_study, tiny_settings, workers=2)
+    for file in sorted((analysed / "analysis").rglob("*.*")):
+        if file.is_file():
+            assert (explained_study / file.relative_to(analysed)).read_bytes() == file.read_bytes(), file.name
+
+
+def test_scans_without_an_age_are_left_out_of_a_regression_on_age(explained_study, tiny_settings):
+    cohort = tables.read_cohort(explained_study)
+    unknown = cohort.ids[3]
+    observations = [replace(o, age_years=np.nan) if o.id == unknown else o for o in cohort]
+    tables.write_cohort(explained_study, Cohort(tuple(observations)))
+    analyse.run(explained_study, changed(tiny_settings, regressors=("age", "lesion")))
+    row = {row["group"]: row for row in rows_of(explained_study, "analysis_groups")}["all"]
+    assert (row["n_scans"], row["n_fitted"]) == ("14", "13")
+    assert "1 scans without age are left out" in row["note"]
+    kept = [o for o in observations if o.id != unknown]
+    scans = [o.id for o in kept]
+    y = normalised_maps(explained_study, tiny_settings, "lrp", scans)
+    lesion = stack(explained_study, tiny_settings, "lesion_mask", scans)
+    r2 = group_map(explained_study, "all", "lrp", "r2")
+    for voxel in np.argwhere(BRAIN & (lesion.std(axis=0) > 0) & (y.std(axis=0) > 0))[::200]:
+        v = (slice(None), *voxel)
+        design = sm.add_constant(np.column_stack([[o.age_years for o in kept], lesion[v]]))
+        assert r2[tuple(voxel)] == pytest.approx(sm.OLS(y[v] / y[v].std(), design).fit().rsquared, rel=1e-4, abs=1e-6)
+    assert len(list((explained_study / "analysis").glob("*_desc-age_beta.nii.gz"))) > 0
+    assert not list((explained_study / "analysis").glob("*_desc-jacobian_beta.nii.gz"))
+
+
+def test_a_scan_without_regions_of_its_own_is_named(explained_study, tiny_settings):
+    settings = changed(tiny_settings, parcellation="subject")
+    with pytest.raises((StudyError, Problems), match=r"expected regions of sub-00_ses-01") as caught:
+        analyse.run(explained_study, settings)
+    assert "template" in str(caught.value)
+    assert not (explained_study / "analysis" / ".stack").exists()
+
+
+def test_a_scans_own_regions_count_when_asked_for(explained_study, tiny_settings):
+    space = tiny_settings.preprocessing.space
+    for scan in tables.read_cohort(explained_study).ids:
+        labels = np.where(BRAIN, 6, 0).astype(np.int16)  # all thalamus
+        file = layout.path(explained_study, "regions", scan, space=space)
+        images.write(file, Volume(labels, np.diag([8, 8, 8, 1.0])))
+    analyse.run(explained_study, changed(tiny_settings, parcellation="subject"))
+    for row in rows_of(explained_study, "analysis_scan_regions"):
+        if row["region"] != "thalamus":
+            assert (row["volume_share"], row["enrichment"]) == ("0", "n/a")
+    images.write(file, Volume(np.full(BRAIN.shape, 99, np.int16), np.diag([8, 8, 8, 1.0])))
+    layout.path(explained_study, "analysis_groups").unlink()
+    with pytest.raises(StudyError, match="99"):
+        analyse.run(explained_study, changed(tiny_settings, parcellation="subject"))

@@ -135,7 +135,8 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
     for group, count in counts.items():
         groups.append(
             {"group": group, "n_scans": count, "n_patients": count, "r2_median": 0.2 if count > 3 else None}
-            | {"r2_95th": 0.5 if count > 3 else None, "r2_null_expectation": 2 / (count - 1) if count > 1 else None}
+            | {"r2_95th": 0.5 if count > 3 else None, "r2_expected": 2 / (count - 1) if count > 1 else None}
+            | {"r2_mean": 0.25 if count > 3 else None, "r2_expected_permuted": None, "r2_above_chance": None}
             | {"partial_r2_lesion_median": 0.1, "partial_r2_jacobian_median": 0.05, "note": ""}
         )
         for method in settings.attribution.methods if count else ():

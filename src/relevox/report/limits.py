@@ -8,6 +8,7 @@ import numpy as np
 
 from relevox.records import GROUPS
 from relevox.report.drawing import GROUP_TITLES, method_title
+from relevox.report.group_tables import expected_r2
 from relevox.report.results import StudyResults
 from relevox.report.tables import interval, number
 
@@ -199,15 +200,15 @@ def _groups(results: StudyResults) -> list[str]:
 
 def _null(results: StudyResults) -> list[str]:
     near = [
-        f"{GROUP_TITLES.get(str(row['group']), row['group'])} {number(row['r2_median'], 3)} against "
-        f"{number(row['r2_null_expectation'], 3)}"
+        f"{GROUP_TITLES.get(str(row['group']), row['group'])} {number(row['r2_mean'], 3)} against "
+        f"{number(expected_r2(row), 3)}"
         for row in results.groups
-        if math.isfinite(row["r2_median"]) and row["r2_median"] < 1.5 * row["r2_null_expectation"]
+        if math.isfinite(row["r2_mean"]) and row["r2_mean"] < 1.5 * expected_r2(row)
     ]
     if not near:
         return []
     return [
-        "Lesions and the Jacobian explain hardly more of the relevance than chance would in these groups (median R"
+        "Lesions and the Jacobian explain hardly more of the relevance than chance would in these groups (mean R"
         f"\N{SUPERSCRIPT TWO} against its expectation without any effect): {'; '.join(near)}."
     ]
 

@@ -104,7 +104,9 @@ class StudyResults:
     occlusion: Sequence[Row] = ()
     """``group, region, n_scans, mean_delta, sd_delta, mean_absolute_delta``."""
     groups: Sequence[Row] = ()
-    """``group, n_scans, n_patients, r2_median, r2_null_expectation, ..., note``."""
+    """``group, n_scans, n_patients, r2_mean, r2_expected, r2_expected_permuted, ..., note``."""
+    regressors: Sequence[Row] = ()
+    """``group, regressor, partial_r2_median, n_permutations, voxels_tested, voxels_fwe, peak_t, ..., note``."""
     input_leak: Sequence[Row] = ()
     """``channel, correlation_lesion_load, correlation_label, auc_label``."""
     maps: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)

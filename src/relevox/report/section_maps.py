@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from relevox.records import GROUPS
-from relevox.report import tables
+from relevox.report import group_tables
 from relevox.report.class_average import group_mean_maps, region_heat
 from relevox.report.drawing import CONVENTION, method_title
 from relevox.report.individual import individual_map, region_bars
-from relevox.report.page import Block, picture
+from relevox.report.page import Block, Bullets, picture
 from relevox.report.results import Example, StudyResults
 from relevox.report.voxelwise import MapRow, voxelwise_maps
 
@@ -88,7 +88,7 @@ def groups(results: StudyResults) -> list[Block]:
         if rows:
             blocks.append(picture(_heat(rows), _heat_caption(method, percentile, counts)))
     if results.occlusion:
-        blocks.append(tables.occlusion_table(results))
+        blocks.append(group_tables.occlusion_table(results))
     return blocks
 
 
@@ -125,42 +125,46 @@ def voxelwise(results: StudyResults) -> list[Block]:
     """What lesions and deformation explain of the maps."""
     counts = results.group_counts
     method = next((m for m in results.settings.attribution.methods if _maps(results, m, "r2")), None)
-    if method is None:
-        return [tables.group_table(results)] if results.groups else []
+    blocks: list[Block] = []
+    if method is not None:
+        rows = _voxelwise_rows(results, method)
+        caption = (
+            f"Voxel-wise regression of {method_title(method)} on {_named(results)} over the scans of each group "
+            f"({_counts(counts)}). Jacobian above 1 (purple): tissue stretched to reach the template, it was lost; "
+            f"below 1 (orange): squeezed. {CONVENTION}"
+        )
+        blocks.append(picture(voxelwise_maps(rows, counts, results.brain_mask), caption))
+    if results.groups:
+        blocks.append(group_tables.group_table(results))
+        sentences = group_tables.size_sentences(results)
+        if sentences:
+            blocks.append(Bullets(sentences))
+    if any(math.isfinite(row["n_permutations"]) for row in results.regressors):
+        blocks.append(group_tables.regressor_table(results))
+    return blocks
+
+
+def _voxelwise_rows(results: StudyResults, method: str) -> list[MapRow]:
+    jacobian = _around_one(_maps(results, "jacobian", "mean"), results.brain_mask)
     candidates = [
         ("mean T1w", "t1w", "mean", "grey", None),
         ("lesion\nprobability", "lesion", "mean", "magma", None),
-        (
-            "mean\nJacobian",
-            "jacobian",
-            "mean",
-            "PuOr",
-            _around_one(_maps(results, "jacobian", "mean"), results.brain_mask),
-        ),
+        ("mean\nJacobian", "jacobian", "mean", "PuOr", jacobian),
         ("mean\nrelevance", method, "mean", "inferno", None),
         (R2, method, "r2", "viridis", (0.0, 1.0)),
-        (f"partial {R2},\nlesion", "lesion", "partialr2", "viridis", None),
-        (f"partial {R2},\nJacobian", "jacobian", "partialr2", "viridis", None),
+    ] + [
+        (f"partial {R2},\n{group_tables.REGRESSOR_TITLES[name]}", name, "partialr2", "viridis", None)
+        for name in results.settings.analysis.regressors
     ]
-    rows = [
-        MapRow(title, _maps(results, desc, statistic), colours, limits_, "{:.2g}" if limits_ is None else "{:.2f}")
-        for title, desc, statistic, colours, limits_ in candidates
+    return [
+        MapRow(title, _maps(results, desc, statistic), colours, limits, "{:.2g}" if limits is None else "{:.2f}")
+        for title, desc, statistic, colours, limits in candidates
         if _maps(results, desc, statistic)
     ]
-    nulls = [
-        f"{row['group']} {tables.number(row['r2_null_expectation'], 3)}"
-        for row in results.groups
-        if row["group"] in GROUPS and math.isfinite(row["r2_null_expectation"])
-    ]
-    caption = (
-        f"Voxel-wise regression of {method_title(method)} on lesions and deformation over the scans of each group "
-        f"({_counts(counts)}). Jacobian above 1 (purple): tissue stretched to reach the template, it was lost; below 1 "
-        f"(orange): squeezed. {R2} that pure chance would give: {', '.join(nulls) or 'not known'}. {CONVENTION}"
-    )
-    blocks: list[Block] = [picture(voxelwise_maps(rows, counts, results.brain_mask), caption)]
-    if results.groups:
-        blocks.append(tables.group_table(results))
-    return blocks
+
+
+def _named(results: StudyResults) -> str:
+    return " and ".join(group_tables.REGRESSOR_TITLES[name] for name in results.settings.analysis.regressors)
 
 
 def _maps(results: StudyResults, desc: str, statistic: str):

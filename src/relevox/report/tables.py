@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from relevox.records import GROUPS
-from relevox.report.drawing import GROUP_TITLES, method_title, readable
+from relevox.report.drawing import method_title, readable
 from relevox.report.page import Table
 from relevox.report.results import RegionShare, Row, StudyResults
 from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES
@@ -241,67 +240,8 @@ def _effect(effect: float, name: str) -> str:
     return f"{'V' if name.startswith('Cramer') else 'SMD'} {number(effect)}"
 
 
-def group_table(results: StudyResults) -> Table:
-    """Return the voxel-wise regression per prediction group, beside what no effect would give."""
-    body = []
-    for row in results.groups:
-        body.append(
-            (
-                GROUP_TITLES.get(str(row["group"]), str(row["group"])),
-                number(row["n_scans"], 0),
-                number(row["n_patients"], 0),
-                number(row["r2_median"], 3),
-                number(row["r2_null_expectation"], 3),
-                number(row["r2_95th"], 3),
-                number(row["partial_r2_lesion_median"], 3),
-                number(row["partial_r2_jacobian_median"], 3),
-                "" if row.get("note") in (None, "n/a") else str(row["note"]),
-            )
-        )
-    header = (
-        "group",
-        "scans",
-        "patients",
-        "median R\N{SUPERSCRIPT TWO}",
-        "expected without any effect",
-        "95th percentile of R\N{SUPERSCRIPT TWO}",
-        "median partial R\N{SUPERSCRIPT TWO}, lesion",
-        "median partial R\N{SUPERSCRIPT TWO}, Jacobian",
-        "note",
-    )
-    caption = (
-        "How much of the relevance in a voxel, over the scans of a group, goes with a lesion and with the Jacobian "
-        "there. Small groups look larger: a median is to be read against 2 / (n - 1), what pure chance gives."
-    )
-    return Table(caption, header, body)
-
-
-def occlusion_table(results: StudyResults) -> Table:
-    """Return region occlusion per group, strongest first over all scans."""
-    groups = [g for g in (*GROUPS, "all") if any(row["group"] == g for row in results.occlusion)]
-    by = {(row["group"], row["region"]): row for row in results.occlusion}
-    regions = list(dict.fromkeys(str(row["region"]) for row in results.occlusion))
-    key = "all" if "all" in groups else groups[0]
-    regions.sort(key=lambda region: -_finite(by.get((key, region), {}).get("mean_absolute_delta", math.nan)))
-    digits = digits_for([row["mean_absolute_delta"] for row in results.occlusion])
-    body = []
-    for region in regions:
-        cells = []
-        for group in groups:
-            row = by.get((group, region))
-            pair = (DASH, DASH) if row is None else (number(row[name], digits) for name in ("mean_delta", "sd_delta"))
-            cells.append("{} ({})".format(*pair))
-        body.append((readable(region), *cells))
-    counts = {g: next(row["n_scans"] for row in results.occlusion if row["group"] == g) for g in groups}
-    caption = (
-        "Region occlusion: by how much, in logits, the margin of the predicted class falls when a region is replaced "
-        "by the cohort's mean; mean (SD) over scans. Above 0 the region supports the decision. Strongest first."
-    )
-    header = ("region", *(f"{GROUP_TITLES.get(g, 'all')} (n = {number(counts[g], 0)})" for g in groups))
-    return Table(caption, header, body)
-
-
-def _finite(value: float) -> float:
+def finite(value: float) -> float:
+    """Return a number to sort by; NaN counts as 0."""
     return value if math.isfinite(value) else 0.0
 
 
@@ -372,7 +312,7 @@ def region_table(regions: Sequence[RegionShare], caption: str) -> Table:
     occluded = any(math.isfinite(region.occlusion) for region in regions)
     digits = digits_for([region.occlusion for region in regions])
     body = []
-    for region in sorted(regions, key=lambda r: -_finite(r.voxel_share)):
+    for region in sorted(regions, key=lambda r: -finite(r.voxel_share)):
         shares = (region.voxel_share, region.relevance_share, region.volume_share)
         cells = [DASH if not math.isfinite(share) else f"{100 * share:.1f} %" for share in shares]
         cells.append(number(region.enrichment))

@@ -59,9 +59,13 @@ PATTERNS: dict[str, str] = {
     "occlusion": "attribution/{scan}/{key}_desc-occlusion_regions.tsv",
     # group analysis
     "group_map": "analysis/group-{group}_desc-{desc}_{statistic}.nii.gz",
+    "group_stack": "analysis/.stack/{desc}.npy",
     "analysis_regions": "analysis/regions.tsv",
+    "analysis_scan_regions": "analysis/scan_regions.tsv",
+    "analysis_by_scan": "analysis/by_scan/desc-{desc}_{measure}.tsv",
     "analysis_occlusion": "analysis/occlusion.tsv",
     "analysis_groups": "analysis/groups.tsv",
+    "analysis_regressors": "analysis/regressors.tsv",
     "input_leak": "analysis/input_leak.tsv",
     # the truth of a simulated cohort, below its derivatives/truth
     "truth": "truth.json",
@@ -70,6 +74,7 @@ PATTERNS: dict[str, str] = {
     "true_jacobian": "{scan}/anat/{key}_space-{space}_desc-truejacobian_map.nii.gz",
     # what the maps find of a simulated cohort's causes
     "benchmark": "benchmark/benchmark.tsv",
+    "explained": "benchmark/explained.tsv",
     "bayes": "benchmark/bayes.json",
     # one new patient, beside the files of a scan
     "prediction": "prediction.json",
