@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import relevox.statistics.voxelwise as voxelwise
 from relevox.errors import InputError
@@ -63,7 +65,7 @@ def test_mtcars_gives_the_numbers_of_r():
     np.testing.assert_allclose(fit.standardised_beta[:, 0], [-0.8690133, -0.0019552], rtol=1e-4)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_every_voxel_has_the_least_squares_solution(k):
     y, X = random_data(k=k, seed=k)
     fit = VoxelwiseRegression(k).update(y, X).fit()
@@ -74,6 +76,103 @@ def test_every_voxel_has_the_least_squares_solution(k):
         np.testing.assert_allclose(fit.partial_r2[:, v], partial, rtol=1e-9)
         np.testing.assert_allclose(fit.standardised_beta[:, v], beta, rtol=1e-9)
     assert fit.fitted.all()
+
+
+def two_pass(y, X):
+    """R2 and standardised betas by QR of centred columns, all in float64 and seen at once."""
+    y, X = y - y.mean(axis=0), X - X.mean(axis=0)
+    sd = X.std(axis=0)
+    beta = np.stack([np.linalg.lstsq(X[:, :, v] / sd[:, v], y[:, v], rcond=None)[0] for v in range(y.shape[1])], axis=1)
+    error = y - np.einsum("nkv,kv->nv", X / sd, beta)
+    return 1 - (error**2).sum(axis=0) / (y**2).sum(axis=0), beta / y.std(axis=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    k=st.integers(1, 4),
+    n=st.integers(8, 90),
+    cuts=st.lists(st.integers(1, 7), max_size=5),
+    offset=st.sampled_from([0.0, 1.0, -1e3, 1e6]),
+    spread=st.sampled_from([1.0, 1e-6, 1e6]),
+)
+def test_any_pieces_merged_in_any_order_agree_with_two_passes(seed, k, n, cuts, offset, spread):
+    y, X = random_data(n=n, k=k, seed=seed)
+    X = X * spread + offset * spread  # offsets of up to a million sd
+    expected = two_pass(y, X)
+    rng = np.random.default_rng(seed)
+    pieces = [
+        VoxelwiseRegression(k).update(part_y, part_x)
+        for part_y, part_x in zip(np.split(y, sorted(cuts)), np.split(X, sorted(cuts)), strict=True)
+    ]
+    while len(pieces) > 1:
+        a, b = rng.choice(len(pieces), 2, replace=False)
+        pieces[a].merge(pieces[b])
+        del pieces[b]
+    fit = pieces[0].fit()
+    assert fit.n == n
+    # the data themselves are rounded to 1e-16 of the offset
+    np.testing.assert_allclose(fit.r2, expected[0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(fit.standardised_beta, expected[1], rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(["constant", "repeats", "free"]), min_size=1, max_size=4))
+def test_whatever_is_dropped_the_rest_is_fitted_as_if_alone(seed, kinds):
+    y, X = random_data(n=30, k=len(kinds), seed=seed)
+    kept = []
+    for j, kind in enumerate(kinds):
+        if kind == "constant":
+            X[:, j] = 0.1
+        elif kind == "repeats" and kept:
+            X[:, j] = 3 - X[:, kept].sum(axis=1)
+        else:
+            kept.append(j)
+    fit = VoxelwiseRegression(len(kinds)).update(y, X).fit()
+    assert fit.fitted.all(axis=1).tolist() == [j in kept for j in range(len(kinds))]
+    if not kept:
+        assert np.isnan(fit.r2).all()
+        return
+    alone = VoxelwiseRegression(len(kept)).update(y, X[:, kept]).fit()
+    np.testing.assert_allclose(fit.r2, alone.r2, rtol=1e-8)
+    np.testing.assert_allclose(fit.adjusted_r2, alone.adjusted_r2, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(fit.partial_r2[kept], alone.partial_r2, rtol=1e-7, atol=1e-9)
+
+
+def test_one_column_stands_for_all_voxels():
+    y, X = random_data(n=40, k=2)
+    age = np.arange(40.0) % 9
+    as_list = VoxelwiseRegression(3).update(y[:30], [X[:30, 0], age[:30], X[:30, 1]])
+    as_list.update(y[30:], (X[30:, 0], age[30:, None], X[30:, 1]))
+    in_full = np.stack([X[:, 0], np.repeat(age[:, None], y.shape[1], axis=1), X[:, 1]], axis=1)
+    assert_equal_fits(as_list.fit(), VoxelwiseRegression(3).update(y, in_full).fit())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, bool, np.int64])
+def test_values_of_any_type_are_taken(dtype, tmp_path):
+    y, X = random_data(n=40)
+    X = (X > 0).astype(dtype)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert_equal_fits(
+        VoxelwiseRegression(2).update(y, mapped).fit(), VoxelwiseRegression(2).update(y, X.astype(float)).fit()
+    )
+
+
+@pytest.mark.parametrize("where", ["y", "X"])
+def test_a_value_that_is_not_finite_names_its_scan_and_spoils_the_sums(where):
+    y, X = random_data(n=40)
+    regression = VoxelwiseRegression(2).update(y, X)
+    (y if where == "y" else X)[35, ..., 3] = np.nan
+    with pytest.raises(InputError, match="row 36"):
+        regression.update(y, X)
+    for use in (
+        regression.fit,
+        lambda: regression.update(y[:5], X[:5]),
+        lambda: VoxelwiseRegression(2).merge(regression),
+    ):
+        with pytest.raises(InputError, match="start again"):
+            use()
 
 
 def test_statsmodels_agrees():

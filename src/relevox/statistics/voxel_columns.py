@@ -71,18 +71,19 @@ def read_tile(columns: list[np.ndarray], voxels: slice) -> np.ndarray:
         When a value is not finite; the scan is named.
     """
     tile = np.stack([column[:, voxels].astype(np.float64) for column in columns])
-    bad = ~np.isfinite(tile).all(axis=(0, 2))
-    if bad.any():
-        raise not_finite(int(np.flatnonzero(bad)[0]))
+    if not np.isfinite(tile.sum()) and not np.isfinite(tile).all():
+        raise not_finite(columns, voxels)
     return tile
 
 
-def not_finite(scan: int) -> InputError:
-    """Return the error for a scan with NaN or infinite values."""
+def not_finite(columns: list[np.ndarray], voxels: slice) -> InputError:
+    """Return the error for columns of which some values among these voxels are not finite."""
+    known = np.all([np.isfinite(column[:, voxels]).all(axis=1) for column in columns], axis=0)
+    scans = np.flatnonzero(~known)
     return InputError(
         "expected a finite value in every voxel, but this scan has NaN or infinite ones",
         code="regression-not-finite",
-        row=scan + 1,
+        row=int(scans[0]) + 1 if len(scans) else None,  # none: a sum of finite values overflowed
         remedy="leave the scan out, or leave the voxels out that not every scan has",
     )
 

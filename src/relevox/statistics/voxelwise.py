@@ -7,16 +7,22 @@ number of scans, and offsets a million times the spread cost no digits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from relevox.errors import InputError
 from relevox.records import VoxelwiseFit
+from relevox.statistics.voxel_columns import as_columns, not_finite
 
-TILE = 4096
-"""Voxels whose scans, means and co-moments fit a processor's cache together."""
+TILE = 512
+"""Voxels whose block of scans, means and co-moments fit a processor's cache together."""
 
-SCANS_AT_ONCE = 16
+SCANS_AT_ONCE = 32
 """Longer updates are taken in blocks."""
+
+SOLVED_AT_ONCE = 4096
+"""Voxels fitted at once."""
 
 COLLINEAR = 1e-10
 """A regressor whose variance the earlier ones explain but for this share counts as dependent on them."""
@@ -50,39 +56,39 @@ class VoxelwiseRegression:
         """``(k + 1, v)`` less the shift."""
         self.comoments: np.ndarray | None = None
         """``(pairs, v)`` sums of products of deviations, upper triangle row by row."""
+        self._spoiled = False
 
-    def update(self, y: np.ndarray, X: np.ndarray) -> VoxelwiseRegression:
+    def update(self, y: np.ndarray, X: np.ndarray | Sequence[np.ndarray]) -> VoxelwiseRegression:
         """Add scans.
 
         Parameters
         ----------
         y : array-like, (n, v)
-            Outcome.
-        X : array-like, (n, k, v)
-            Regressors.
+            Outcome; may be memory-mapped.
+        X : array-like, (n, k, v), or a list or tuple of k arrays (n, v), (n, 1) or (n,)
+            Regressors; one column stands for all voxels (age).
 
         Raises
         ------
         InputError
-            When the shapes do not fit.
+            When the shapes do not fit, or a value is not finite: every scan counts in every voxel, so
+            that n is one number. After the second the sums hold part of a scan and cannot be used.
         """
-        y, X = np.asarray(y), np.asarray(X)
-        expected = (len(y), self.n_regressors, *y.shape[1:])
-        n_voxels = None if self.shift is None else self.shift.shape[1]
-        if y.ndim != 2 or X.shape != expected or n_voxels not in (None, y.shape[1]):
+        columns = as_columns(y, X, self.n_regressors)
+        n, n_voxels = columns[-1].shape
+        self._refuse_if_spoiled()
+        if self.shift is not None and self.shift.shape[1] != n_voxels:
             raise InputError(
-                f"expected y (n, {n_voxels or 'v'}) and X (n, {self.n_regressors}, {n_voxels or 'v'}), "
-                f"but got {y.shape} and {X.shape}",
-                code="regression-shape",
+                f"expected y (n, {self.shift.shape[1]}), but got {columns[-1].shape}", code="regression-shape"
             )
-        if len(y) == 0:
+        if n == 0:
             return self
         if self.shift is None:
-            self.shift = np.concatenate([X[0], y[:1]]).astype(np.float64)
+            self.shift = np.stack([column[0] for column in columns]).astype(np.float64)
             self.mean = np.zeros_like(self.shift)
-            self.comoments = np.zeros((len(self._pairs), y.shape[1]))
-        for start in range(0, len(y), SCANS_AT_ONCE):
-            self._add(y[start : start + SCANS_AT_ONCE], X[start : start + SCANS_AT_ONCE])
+            self.comoments = np.zeros((len(self._pairs), n_voxels))
+        for start in range(0, n, SCANS_AT_ONCE):
+            self._add(columns, start, min(start + SCANS_AT_ONCE, n))
         return self
 
     def merge(self, other: VoxelwiseRegression) -> VoxelwiseRegression:
@@ -97,6 +103,8 @@ class VoxelwiseRegression:
             raise InputError(
                 f"expected {self.n_regressors} regressors, but got {other.n_regressors}", code="regression-shape"
             )
+        self._refuse_if_spoiled()
+        other._refuse_if_spoiled()
         if other.n == 0:
             return self
         if self.n == 0:
@@ -126,13 +134,14 @@ class VoxelwiseRegression:
         Raises
         ------
         InputError
-            When no scan was given.
+            When no scan was given, or one that is not finite.
 
         Notes
         -----
         partial R2 of j = (SSE without j - SSE) / SSE without j;
         standardised beta = b sd(x) / sd(y).
         """
+        self._refuse_if_spoiled()
         if self.shift is None:
             raise InputError("expected scans before the fit, but got none", code="regression-empty")
         k, n_voxels = self.n_regressors, self.shift.shape[1]
@@ -145,8 +154,9 @@ class VoxelwiseRegression:
             fitted=np.zeros((k, n_voxels), dtype=bool),
         )
         if self.n > k + 1:
-            for start in range(0, n_voxels, TILE):
-                _solve(self.comoments[:, start : start + TILE], self._pairs, fit, slice(start, start + TILE))
+            for start in range(0, n_voxels, SOLVED_AT_ONCE):
+                tile = slice(start, start + SOLVED_AT_ONCE)
+                _solve(self.comoments[:, tile], self._pairs, fit, tile)
         return fit
 
     @property
@@ -154,21 +164,27 @@ class VoxelwiseRegression:
         size = self.n_regressors + 1
         return [(i, j) for i in range(size) for j in range(i, size)]
 
-    def _add(self, y: np.ndarray, X: np.ndarray) -> None:
-        n, k, pairs = len(y), self.n_regressors, self._pairs
-        block = np.empty((k + 1, n, min(TILE, y.shape[1])))
-        for start in range(0, y.shape[1], TILE):
-            tile = slice(start, start + TILE)
-            shift = self.shift[:, tile]
-            values = block[..., : shift.shape[1]]  # (k + 1, n, tile)
-            for i in range(k):
-                np.subtract(X[:, i, tile], shift[i], out=values[i], dtype=np.float64)
-            np.subtract(y[:, tile], shift[k], out=values[k], dtype=np.float64)
-            mean = values.mean(axis=1)
-            values -= mean[:, None]
-            comoments = [np.einsum("nv,nv->v", values[i], values[j]) for i, j in pairs]
-            _merge(self.mean[:, tile], self.comoments[:, tile], self.n, mean, comoments, n, pairs)
-        self.n += n
+    def _add(self, columns: list[np.ndarray], start: int, stop: int) -> None:
+        from relevox.statistics.moments import add_scans  # compiled loops
+
+        n_voxels = self.shift.shape[1]
+        for first in range(0, n_voxels, TILE):
+            width = min(TILE, n_voxels - first)
+            block = np.empty((len(columns), stop - start, width))
+            for values, column in zip(block, columns, strict=True):
+                values[:] = column[start:stop, first : first + width]
+            if not add_scans(block, self.shift, self.n, self.mean, self.comoments, first):
+                self._spoiled = True
+                raise not_finite(columns, slice(first, first + width))
+        self.n += stop - start
+
+    def _refuse_if_spoiled(self) -> None:
+        if self._spoiled:
+            raise InputError(
+                "expected finite values in every scan, but one given before had others",
+                code="regression-spoiled",
+                remedy="start again without that scan",
+            )
 
 
 def _merge(mean, comoments, n, other_mean, other_comoments, other_n, pairs) -> None:
