@@ -1,9 +1,10 @@
 import os
 import signal
+import time
 
 import pytest
 
-from relevox.engines.workers import raise_failures, run_all
+from relevox.engines.workers import ALLOCATOR, raise_failures, run_all
 from relevox.errors import EngineError, ImageError, Problems
 
 
@@ -41,3 +42,25 @@ def test_a_worker_that_dies_is_an_error_not_a_hang():
 def test_a_mistake_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run_all(lambda n: 1 // n, [0])
+
+
+def environment(name):
+    time.sleep(0.3)  # so that every worker takes an item
+    return os.getpid(), os.environ.get(name)
+
+
+def test_each_worker_sees_one_gpu_and_more_workers_than_gpus_share_them():
+    values = [o.value for o in run_all(environment, ["CUDA_VISIBLE_DEVICES"] * 4, workers=2, gpus=["2", "GPU-5a"])]
+    by_process = dict(values)
+    assert all(by_process[pid] == gpu for pid, gpu in values)
+    assert sorted(by_process.values()) == ["2", "GPU-5a"]
+    values = [o.value for o in run_all(environment, ["CUDA_VISIBLE_DEVICES"] * 2, workers=2, gpus=["7"])]
+    assert {gpu for _, gpu in values} == {"7"}
+
+
+def test_workers_get_an_allocator_unless_the_user_has_chosen_one(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert run_all(environment, ["GLIBC_TUNABLES"] * 2, workers=2)[0].value[1] == ALLOCATOR
+    assert "GLIBC_TUNABLES" not in os.environ
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    assert run_all(environment, ["GLIBC_TUNABLES"] * 2, workers=2)[0].value[1] == "glibc.malloc.check=0"

@@ -1,4 +1,8 @@
-"""Many items, few workers: every stage maps a plain function over scans or folds."""
+"""Many items, few workers: every stage maps a plain function over scans or folds.
+
+Items are worked on here, by local processes, or by the workers of a cluster
+(:mod:`relevox.engines.cluster`); results and errors look the same.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,21 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from relevox.engines.progress import progress
 from relevox.errors import EngineError, Problems, RelevoxError
 
 logger = logging.getLogger("relevox")
+
+ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736"
+"""Of worker processes: huge pages, and freed memory is kept, because a network asks for the same arrays again."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,26 @@ class Outcome:
     """Why it failed, or None."""
 
 
+class Elsewhere(Protocol):
+    """Workers that are not processes of this machine's pool."""
+
+    def run(self, function: Callable[[Any], Outcome], items: Sequence[Any], labels: Sequence[str], done: Callable):
+        """Apply a function to every item, and call ``done(number, outcome)`` as each one ends."""
+
+
+_elsewhere: ContextVar[Elsewhere | None] = ContextVar("workers elsewhere", default=None)
+
+
+@contextmanager
+def working_at(place: Elsewhere | None) -> Iterator[None]:
+    """Let every :func:`run_all` in the body use these workers instead of local processes."""
+    token = _elsewhere.set(place)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def cores() -> int:
     """Number of processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -40,6 +70,7 @@ def run_all(
     workers: int = 1,
     description: str = "",
     labels: Sequence[str] | None = None,
+    gpus: Sequence[str] = (),
 ) -> list[Outcome]:
     """Apply a function to every item and tell how each one went.
 
@@ -55,6 +86,8 @@ def run_all(
         Beside the progress bar.
     labels : sequence of str, optional
         Names of the items in messages.
+    gpus : sequence of str, optional
+        Dealt to the local processes: each sees one of them only, as its first.
 
     Returns
     -------
@@ -64,13 +97,21 @@ def run_all(
     labels = [str(item) for item in items] if labels is None else list(labels)
     workers = max(1, min(workers, len(items)))
     outcomes: list[Outcome | None] = [None] * len(items)
-    with _progress(description, len(items)) as advance:
-        if workers == 1:
+    elsewhere = _elsewhere.get()
+    with progress(description, len(items)) as bar:
+
+        def done(n: int, outcome: Outcome) -> None:
+            outcomes[n] = outcome
+            if bar is not None:
+                bar.advance(labels[n])
+
+        if elsewhere is not None:
+            elsewhere.run(function, items, labels, done)
+        elif workers == 1:
             for n, item in enumerate(items):
-                outcomes[n] = _attempt(function, item)
-                advance(labels[n])
+                done(n, attempt(function, item))
         else:
-            _in_processes(function, items, workers, outcomes, labels, advance)
+            _in_processes(function, items, workers, labels, gpus, done)
     for outcome, label in zip(outcomes, labels, strict=True):
         if outcome.error is not None:
             logger.error("%s: %s failed: %s", description, label, outcome.error)
@@ -92,7 +133,8 @@ def raise_failures(outcomes: Sequence[Outcome]) -> None:
         raise Problems(errors)
 
 
-def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
+def attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
+    """Apply a function to one item; what a user can mend becomes part of the outcome."""
     try:
         return Outcome(item, function(item))
     except RelevoxError as error:
@@ -101,24 +143,26 @@ def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
         return Outcome(item, error=_out_of_memory())
 
 
-def _in_processes(function, items, workers, outcomes, labels, advance) -> None:
+def _in_processes(function, items, workers, labels, gpus, done) -> None:
     threads = max(1, cores() // workers)
     # spawn: a forked process inherits locked threads of torch and ITK
     context = multiprocessing.get_context("spawn")
     level = logger.getEffectiveLevel()
-    with _threads_in_environment(threads):
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(threads, level))
+    with _environment_of_workers(threads):
+        hands = context.SimpleQueue()  # each worker takes one GPU
+        for n in range(workers):
+            hands.put(gpus[n % len(gpus)] if gpus else None)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(threads, level, hands))
         try:
-            waiting = {pool.submit(_attempt, function, item): n for n, item in enumerate(items)}
+            waiting = {pool.submit(attempt, function, item): n for n, item in enumerate(items)}
             while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
+                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ended:
                     n = waiting.pop(future)
                     try:
-                        outcomes[n] = future.result()
+                        done(n, future.result())
                     except BrokenProcessPool:
-                        outcomes[n] = Outcome(items[n], error=_worker_died(labels[n]))
-                    advance(labels[n])
+                        done(n, Outcome(items[n], error=worker_died(labels[n])))
         except KeyboardInterrupt:
             for process in list(pool._processes.values()):
                 process.terminate()
@@ -127,71 +171,37 @@ def _in_processes(function, items, workers, outcomes, labels, advance) -> None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(threads: int, level: int) -> None:
+def _start(threads: int, level: int, hands) -> None:
+    gpu = hands.get()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # torch looks at it when it first asks for a GPU
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(level)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 
 
-class _threads_in_environment:
-    """Numerical libraries in a worker read their share of the cores from here."""
-
-    names = (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-    )
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in self.names}
-        os.environ.update({name: str(self.threads) for name in self.names})
-
-    def __exit__(self, *_) -> None:
-        for name, value in self.before.items():
+@contextmanager
+def _environment_of_workers(threads: int) -> Iterator[None]:
+    """Set what numerical libraries and the allocator of a worker read when they start."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+    changes = dict.fromkeys(names, str(threads))
+    if "GLIBC_TUNABLES" not in os.environ:
+        changes["GLIBC_TUNABLES"] = ALLOCATOR
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
 
-class _progress:
-    """A progress bar where a person waits; silence elsewhere (the log has a line per item)."""
-
-    def __init__(self, description: str, total: int) -> None:
-        self.description, self.total, self.bar = description, total, None
-
-    def __enter__(self) -> Callable[[str], None]:
-        if self.total > 1 and sys.stderr is not None and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("{task.description:<14}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[label]}"),
-            )
-            self.bar = Progress(*columns, console=Console(stderr=True))
-            self.bar.start()
-            self.task = self.bar.add_task(self.description, total=self.total, label="")
-        return self._advance
-
-    def _advance(self, label: str) -> None:
-        if self.bar is not None:
-            self.bar.update(self.task, advance=1, label=label)
-
-    def __exit__(self, *_) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-
-def _worker_died(label: str) -> EngineError:
+def worker_died(label: str) -> EngineError:
+    """Build the error of an item whose process is gone."""
     return EngineError(
         f"the process working on {label} was killed",
         code="worker-died",
