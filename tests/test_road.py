@@ -20,7 +20,7 @@ NATIVE_ONLY = {"flair_to_t1w", "t1w_to_template", "t1w_to_template_warp", "overl
 """Files that only a scan from native space has."""
 OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("prediction") and kind != "predictions"}
 OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
-TRANSIENT = {"lock", "provenance"}
+TRANSIENT = {"lock", "provenance", "checkpoint"}
 
 
 def relevox(*arguments, expect=0):

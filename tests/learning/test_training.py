@@ -9,16 +9,8 @@ from relevox.errors import EngineError
 from relevox.learning import ResNet3d
 from relevox.learning.augmentation import Samples
 from relevox.learning.ensemble import predict
-from relevox.learning.training import (
-    Schedule,
-    class_weights,
-    make_optimiser,
-    one_cycle,
-    reestimate_batch_norm,
-    shuffled_batches,
-    train,
-    validate,
-)
+from relevox.learning.recipe import Schedule, class_weights, make_optimiser, one_cycle, shuffled_batches
+from relevox.learning.training import reestimate_batch_norm, train, validate
 
 SHAPE = (12, 9, 8)
 QUICK = TrainingSettings(

@@ -33,6 +33,7 @@ def test_every_fold_gets_weights_card_history_and_baselines(trained_study, tiny_
             "validation_balanced_accuracy",
             "learning_rate",
             "seconds",
+            "seconds_left",
         ]
         assert [row["epoch"] for row in history] == ["1", "2"]
         baselines = tables.read_json(layout.path(trained_study, "baselines", fold=fold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -30,6 +31,14 @@ def choose_device(name: str = "auto") -> torch.device:
             remedy="use auto or cpu",
         ) from None
     return device
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs of this machine that may be used, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    if not torch.cuda.is_available():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
 
 
 def choose_precision(name: str, device: torch.device, first_edges: Sequence[int] = ()) -> torch.dtype:

@@ -13,28 +13,16 @@ from torch import nn
 from torch.nn import functional
 
 from relevox.config import TrainingSettings
-from relevox.errors import EngineError
-from relevox.learning.augmentation import Samples, add_noise, mirror, training_samples
+from relevox.errors import EngineError, SettingsError
+from relevox.learning.augmentation import add_noise, mirror, training_samples
+from relevox.learning.checkpoint import Checkpoint, Epoch, Progress, Sources, capture, restore
 from relevox.learning.device import choose_device, choose_precision
-from relevox.learning.ensemble import channels_last, load_batch
+from relevox.learning.group import ALONE, Group
+from relevox.learning.inputs import bring, channels_last, load_batch
+from relevox.learning.recipe import Schedule, class_weights, make_optimiser, shuffled_batches
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the history."""
-
-    epoch: int
-    """1-based number."""
-    train_loss: float
-    """Weighted cross-entropy over the samples as they were shown (with noise, in training mode)."""
-    validation_loss: float
-    """The same over the validation scans, in evaluation mode."""
-    validation_balanced_accuracy: float
-    """Mean of sensitivity and specificity on the validation scans."""
-    learning_rate: float
-    """At the end of the epoch."""
-    seconds: float
-    """Wall-clock time of the epoch."""
+LOOKS_AT_THE_LOSS_EVERY = 16
+"""Batches; on a GPU every look waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,12 @@ def train(
     validation_rows: np.ndarray,
     settings: TrainingSettings,
     seed: int = 0,
+    covariates: np.ndarray | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_batch: Callable[[int, int, int], None] | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    resume: Checkpoint | None = None,
+    group: Group = ALONE,
 ) -> Trained:
     """Train a network on some scans, watching others.
 
@@ -90,93 +83,109 @@ def train(
         Optimiser, schedule, augmentation, stopping, precision, device.
     seed : int
         Of the mirrors, the order and the noise (not of the network's first weights).
+    covariates : ndarray, (n, k), optional
+        Standardised; the network's second argument.
     on_epoch : callable, optional
         Called with each row of the history as it is made.
+    on_batch : callable, optional
+        Called with epoch, number of the batch and number of batches, after each batch.
+    on_checkpoint : callable, optional
+        Called after each epoch with all that is needed to go on from there.
+    resume : Checkpoint, optional
+        Of a training with the same arguments: its epochs are not computed again,
+        and on a processor the result is the same bit for bit.
+    group : Group, optional
+        The processes that train together; ``batch_size`` counts the scans of all.
 
     Raises
     ------
     EngineError
-        When the loss is not a finite number any more.
+        When the loss is not a finite number any more; no checkpoint is made of that epoch.
     SettingsError
-        For a device that does not exist here.
+        For a device that does not exist here, or more processes than scans in a batch.
     """
-    device = choose_device(settings.device)
-    n_pools = sum(isinstance(module, nn.MaxPool3d) for module in network.modules())
-    first_edges = [inputs.shape[2] // 2**n for n in range(n_pools)]  # of the grid that each block sees
-    precision = choose_precision(settings.precision, device, first_edges)
-    rng = np.random.default_rng(seed)
-    noise_source = torch.Generator(device).manual_seed(seed)
+    device, precision = placement(network, inputs.shape, settings)
+    sources = Sources(np.random.default_rng(seed), torch.Generator(device).manual_seed(seed))
     labels = np.asarray(labels, dtype=np.int64)
+    covariates = None if covariates is None else torch.from_numpy(np.asarray(covariates, np.float32)).to(device)
 
-    samples = training_samples(labels, train_rows, rng, settings.mirror_positives, settings.mirror_negatives)
+    samples = training_samples(labels, train_rows, sources.numpy, settings.mirror_positives, settings.mirror_negatives)
     weights = class_weights(labels[samples.rows], settings.class_weights)
     weight = torch.tensor(weights, dtype=torch.float32, device=device)
     targets = torch.from_numpy(labels).to(device)
+    n_batches = _count_batches(len(samples), settings.batch_size, group)
+    inputs = bring(inputs, np.concatenate([train_rows, validation_rows]), device)
 
     network.to(device, memory_format=torch.channels_last_3d)
+    model = group.parallel(network)
     optimiser = make_optimiser(network, settings)
-    n_batches = math.ceil(len(samples) / settings.batch_size)
     schedule = Schedule(optimiser, settings, n_batches)
+    progress = Progress() if resume is None else restore(resume, network, optimiser, schedule, sources)
 
-    history: list[Epoch] = []
-    best_loss, best_epoch, best_state, stopped = math.inf, 0, None, "all epochs"
-    for number in range(1, settings.max_epochs + 1):
-        started = time.perf_counter()
-        network.train()
-        total_loss = total_weight = torch.zeros((), device=device)
-        for batch in shuffled_batches(samples, n_batches, rng):
-            x = load_batch(inputs, batch.rows, device)
-            x = mirror(x, torch.from_numpy(batch.mirrored).to(device))
+    while progress.epoch < settings.max_epochs and not progress.waited(settings.early_stopping_patience):
+        started, number = time.perf_counter(), progress.epoch + 1
+        model.train()
+        total_loss = torch.zeros((), device=device)
+        for n, batch in enumerate(shuffled_batches(samples, n_batches, sources.numpy), start=1):
+            mine = group.share(len(batch))
+            rows, mirrored = batch.rows[mine], torch.from_numpy(batch.mirrored[mine]).to(device)
+            x = mirror(load_batch(inputs, rows, device), mirrored)
             if settings.noise_sigma > 0:
-                noise = torch.randn(x.shape, generator=noise_source, device=device)
-                x = add_noise(x, noise, settings.noise_sigma)
-            target = targets[torch.from_numpy(batch.rows).to(device)]
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-                logits = network(channels_last(x))
-            loss = functional.cross_entropy(logits.float(), target, weight=weight)
+                noise = torch.randn((len(batch), *x.shape[1:]), generator=sources.noise, device=device)
+                x = add_noise(x, noise[mine[0] : mine[-1] + 1], settings.noise_sigma)
+            with _autocast(device, precision):
+                logits = model(channels_last(x), *_extra(covariates, rows))
+            # the mean over the batch of all processes: each adds its part, and DDP divides by their number
+            summed = functional.cross_entropy(logits.float(), targets[rows], weight=weight, reduction="sum")
+            loss = summed / weight[targets[batch.rows]].sum()
             optimiser.zero_grad()
-            loss.backward()
+            (loss * group.size).backward()
             optimiser.step()
             schedule.after_batch()
-            batch_weight = weight[target].sum()
-            total_loss = total_loss + loss.detach() * batch_weight
-            total_weight = total_weight + batch_weight
+            total_loss = total_loss + summed.detach()
+            if n % LOOKS_AT_THE_LOSS_EVERY == 0:
+                _check_finite(number, "training", float(total_loss))
+            if on_batch is not None:
+                on_batch(number, n, n_batches)
 
+        train_loss = float(group.total(total_loss) / weight[targets[samples.rows]].sum())
+        _check_finite(number, "training", train_loss)
         validation_loss, balanced_accuracy = validate(
-            network, inputs, labels, validation_rows, weight, settings.batch_size, precision
+            network, inputs, labels, validation_rows, weight, settings.batch_size, precision, covariates, group
         )
+        _check_finite(number, "validation", validation_loss)
+        seconds = time.perf_counter() - started
         row = Epoch(
             epoch=number,
-            train_loss=float(total_loss / total_weight),
+            train_loss=train_loss,
             validation_loss=validation_loss,
             validation_balanced_accuracy=balanced_accuracy,
             learning_rate=optimiser.param_groups[0]["lr"],
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
+            seconds_left=seconds * (settings.max_epochs - number),
         )
-        history.append(row)
+        progress.history.append(row)
+        schedule.after_epoch(validation_loss)
+        if validation_loss < progress.best_loss:
+            progress.best_loss, progress.best_epoch = validation_loss, number
+            if settings.restore_best:
+                progress.best_state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        if on_checkpoint is not None:
+            on_checkpoint(capture(network, optimiser, schedule, sources, progress))
         if on_epoch is not None:
             on_epoch(row)
-        _check_finite(row)
-        schedule.after_epoch(validation_loss)
-        if validation_loss < best_loss:
-            best_loss, best_epoch = validation_loss, number
-            if settings.restore_best:
-                best_state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        if 0 < settings.early_stopping_patience <= number - best_epoch:
-            stopped = "early stopping"
-            break
 
-    kept = number
+    kept = progress.epoch
     if settings.restore_best:
-        network.load_state_dict(best_state)
-        kept = best_epoch
+        network.load_state_dict(progress.best_state)
+        kept = progress.best_epoch
     if settings.reestimate_batch_norm:
-        reestimate_batch_norm(network, inputs, train_rows, settings.batch_size, precision)
+        reestimate_batch_norm(network, inputs, train_rows, settings.batch_size, precision, covariates)
     return Trained(
         network=network.to("cpu").eval(),
-        history=tuple(history),
+        history=tuple(progress.history),
         epoch=kept,
-        stopped=stopped,
+        stopped="early stopping" if progress.waited(settings.early_stopping_patience) else "all epochs",
         n_samples=len(samples),
         class_weights=weights,
         device=device.type,
@@ -184,98 +193,20 @@ def train(
     )
 
 
-def class_weights(labels: np.ndarray, kind: str = "inverse_frequency") -> tuple[float, float]:
-    """Weigh the classes of the samples by their inverse frequency; both weights are 1 when they are equal.
+def placement(
+    network: nn.Module, inputs_shape: tuple[int, ...], settings: TrainingSettings
+) -> tuple[torch.device, torch.dtype]:
+    """Return where a training is computed, and in which precision.
 
-    Examples
-    --------
-    >>> class_weights(np.array([0, 0, 0, 1]))
-    (0.6666666666666666, 2.0)
+    Raises
+    ------
+    SettingsError
+        For a device that does not exist here, or a precision that would be wrong there.
     """
-    if kind == "none":
-        return (1.0, 1.0)
-    counts = np.bincount(labels, minlength=2)
-    assert counts.min() > 0, "both classes must be among the training scans"
-    return tuple((len(labels) / (2 * counts)).tolist())
-
-
-def shuffled_batches(samples: Samples, n_batches: int, rng: np.random.Generator) -> list[Samples]:
-    """Deal all samples into batches whose sizes differ by one at most.
-
-    So no epoch ends in a batch of one scan, whose BatchNorm statistics mean little.
-    """
-    parts = np.array_split(rng.permutation(len(samples)), n_batches)
-    return [Samples(samples.rows[part], samples.mirrored[part]) for part in parts]
-
-
-def make_optimiser(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Make Adam or AdamW; only the weights of convolutions decay, not biases and BatchNorm."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
-    return kind(groups, lr=settings.learning_rate)
-
-
-class Schedule:
-    """The learning rate: a plateau decay, or one cycle.
-
-    Parameters
-    ----------
-    optimiser : Optimizer
-        Whose rate is set.
-    settings : TrainingSettings
-        ``schedule`` and its numbers.
-    n_batches : int
-        Per epoch.
-    """
-
-    def __init__(self, optimiser: torch.optim.Optimizer, settings: TrainingSettings, n_batches: int) -> None:
-        self.plateau = self.cycle = None
-        if settings.schedule == "plateau":
-            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
-            )
-        else:
-            n_steps = n_batches * settings.max_epochs
-            self.cycle = torch.optim.lr_scheduler.LambdaLR(
-                optimiser, lambda step: one_cycle((step + 0.5) / n_steps, settings.one_cycle_warm_up)
-            )
-
-    def after_batch(self) -> None:
-        """Step along the cycle."""
-        if self.cycle is not None:
-            self.cycle.step()
-
-    def after_epoch(self, validation_loss: float) -> None:
-        """Lower the rate when the validation loss has stopped falling."""
-        if self.plateau is not None:
-            self.plateau.step(validation_loss)
-
-
-def one_cycle(progress: float, warm_up: float, start: float = 0.04) -> float:
-    """Share of the learning rate at a point of the training (Smith and Topin 2019, with cosines).
-
-    Parameters
-    ----------
-    progress : float
-        0 at the first step, 1 behind the last.
-    warm_up : float
-        Share of the training in which the rate rises.
-    start : float
-        Share of the rate at the beginning; at the end it is 0.
-
-    Examples
-    --------
-    >>> one_cycle(0.0, 0.2), one_cycle(0.2, 0.2), one_cycle(1.0, 0.2)
-    (0.04, 1.0, 0.0)
-    """
-    if progress < warm_up:
-        return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * progress / warm_up))
-    rest = min(1.0, (progress - warm_up) / (1 - warm_up))
-    return 0.5 * (1 + math.cos(math.pi * rest))
+    device = choose_device(settings.device)
+    n_pools = sum(isinstance(module, nn.MaxPool3d) for module in network.modules())
+    first_edges = [inputs_shape[2] // 2**n for n in range(n_pools)]  # of the grid that each block sees
+    return device, choose_precision(settings.precision, device, first_edges)
 
 
 @torch.no_grad()
@@ -287,6 +218,8 @@ def validate(
     weight: torch.Tensor,
     batch_size: int,
     precision: torch.dtype = torch.float32,
+    covariates: torch.Tensor | None = None,
+    group: Group = ALONE,
 ) -> tuple[float, float]:
     """Measure weighted cross-entropy and balanced accuracy in evaluation mode.
 
@@ -306,6 +239,10 @@ def validate(
         Scans computed at once.
     precision : torch.dtype
         float32 or bfloat16.
+    covariates : Tensor, (n, k), optional
+        The network's second argument.
+    group : Group, optional
+        Processes that share the scans among them; all get the same answer.
 
     Returns
     -------
@@ -313,13 +250,17 @@ def validate(
         The latter is NaN when a class is missing.
     """
     network.eval()
-    device = weight.device
-    logits = []
-    for start in range(0, len(rows), batch_size):
-        x = load_batch(inputs, rows[start : start + batch_size], device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            logits.append(network(channels_last(x)).float())
-    answer = torch.cat(logits)
+    device, rows = weight.device, np.asarray(rows)
+    mine = group.share(len(rows))
+    answer = torch.zeros((len(rows), 2), device=device)
+    for part in np.array_split(mine, max(1, math.ceil(len(mine) / batch_size))):
+        if len(part) == 0:
+            continue
+        x = load_batch(inputs, rows[part], device)
+        with _autocast(device, precision):
+            logits = network(channels_last(x), *_extra(covariates, rows[part]))
+        answer[part] = logits.float()
+    answer = group.total(answer)
     target = torch.from_numpy(labels[rows]).to(device)
     loss = functional.cross_entropy(answer, target, weight=weight)
     right = (answer.argmax(dim=1) == target).float()
@@ -334,6 +275,7 @@ def reestimate_batch_norm(
     rows: np.ndarray,
     batch_size: int,
     precision: torch.dtype = torch.float32,
+    covariates: torch.Tensor | None = None,
 ) -> None:
     """Measure the running statistics of every BatchNorm again, as plain means over the training scans.
 
@@ -349,18 +291,38 @@ def reestimate_batch_norm(
     network.train()
     for part in np.array_split(np.asarray(rows), math.ceil(len(rows) / batch_size)):
         x = load_batch(inputs, part, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            network(channels_last(x))
+        with _autocast(device, precision):
+            network(channels_last(x), *_extra(covariates, part))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     network.eval()
 
 
-def _check_finite(row: Epoch) -> None:
-    if not (math.isfinite(row.train_loss) and math.isfinite(row.validation_loss)):
+def _autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def _extra(covariates: torch.Tensor | None, rows: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """Arguments of the network beside the scans."""
+    return () if covariates is None else (covariates[rows],)
+
+
+def _count_batches(n_samples: int, batch_size: int, group: Group) -> int:
+    if group.size > min(batch_size, n_samples):
+        raise SettingsError(
+            f"{group.size} processes cannot share batches of {batch_size} scans",
+            code="processes-too-many",
+            row="training.batch_size",
+            remedy="use fewer processes or larger batches",
+        )
+    # no batch may have fewer scans than there are processes
+    return min(math.ceil(n_samples / batch_size), n_samples // group.size)
+
+
+def _check_finite(epoch: int, which: str, loss: float) -> None:
+    if not math.isfinite(loss):
         raise EngineError(
-            f"expected a finite loss, but got {row.train_loss} (training) and {row.validation_loss} (validation) "
-            f"in epoch {row.epoch}",
+            f"expected a finite loss, but got {loss} ({which}) in epoch {epoch}",
             code="loss-not-finite",
             remedy="lower training.learning_rate, or set training.precision to float32",
         )

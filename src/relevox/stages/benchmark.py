@@ -15,7 +15,7 @@ from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.errors import StudyError
 from relevox.learning.device import choose_device
-from relevox.learning.ensemble import load_batch
+from relevox.learning.inputs import load_batch
 from relevox.records import Cohort, Fold, ScanId
 from relevox.statistics.folds import rounds
 from relevox.statistics.localisation import localise

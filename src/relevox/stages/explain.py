@@ -17,7 +17,7 @@ from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.imaging.crop import study_grid
 from relevox.imaging.regions import REGIONS
 from relevox.learning.device import choose_device
-from relevox.learning.ensemble import load_batch
+from relevox.learning.inputs import load_batch
 from relevox.records import Fold, Prediction, ScanId, Volume
 from relevox.statistics.folds import rounds
 from relevox.store import explanations, images, layout, models, provenance, tables, template

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,15 @@ import torch
 from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.errors import SettingsError
-from relevox.learning import training
+from relevox.learning.device import visible_gpus
+from relevox.learning.group import ALONE, Group
 from relevox.records import Cohort, Fold, ScanId
+from relevox.stages.fold_network import train_network
 from relevox.statistics import baselines, leaks
 from relevox.statistics.folds import patient_folds, rounds
 from relevox.statistics.likeness import fingerprints, likeness
-from relevox.store import inputs, layout, models, provenance, tables
+from relevox.store import checkpoints, inputs, layout, models, provenance, tables
 from relevox.store.atomic import replacing
-from relevox.store.models import ModelCard
 
 logger = logging.getLogger("relevox")
 
@@ -59,13 +60,17 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     _report_missing(study, cohort)
     for fold in all_rounds:
         fit_baselines(study, settings, cohort, fold)
-    workers = max(1, min(workers, len(all_rounds)))
+    stale = [fold for fold in all_rounds if not _is_trained(study, settings, fold)]
+    gpus = visible_gpus() if settings.training.device == "auto" else []
+    workers = max(1, min(workers, len(stale), len(gpus) or workers))
+    turns = {fold.index: (len(stale) - 1) // workers - n // workers for n, fold in enumerate(stale)}
     outcomes = run_all(
-        partial(train_fold, study, settings, threads=max(1, cores() // workers)),
-        all_rounds,
+        partial(train_fold, study, settings, threads=max(1, cores() // workers), turns_behind=turns),
+        stale,
         workers,
         description="train",
-        labels=[f"fold-{fold.index}" for fold in all_rounds],
+        labels=[f"fold-{fold.index}" for fold in stale],
+        gpus=gpus,
     )
     raise_failures(outcomes)
 
@@ -162,13 +167,53 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
     unit.record([file])
 
 
-def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) -> None:
-    """Train the network of one fold, unless it is up to date: weights, card and history."""
-    name = f"fold-{fold.index}"
-    unit = provenance.Unit(
+def train_fold(
+    study: Path,
+    settings: Settings,
+    fold: Fold,
+    threads: int = 1,
+    turns_behind: Mapping[int, int] | None = None,
+    group: Group = ALONE,
+) -> None:
+    """Train the network of one fold: weights, card and history.
+
+    Parameters
+    ----------
+    study, settings
+        The study.
+    fold : Fold
+        Who trains and who watches.
+    threads : int
+        Of the processor.
+    turns_behind : mapping of int to int, optional
+        Per fold, how many others its worker trains afterwards.
+    group : Group, optional
+        Processes that train it together.
+    """
+    torch.set_num_threads(min(threads, cores()))
+    # numbers too small for float32 are computed a hundred times slower, and mean nothing here
+    torch.set_flush_denormal(True)
+    cohort = tables.read_cohort(study)
+    unit = _fold_unit(study, settings, fold)
+    outputs = train_network(unit, settings, cohort, fold, (turns_behind or {}).get(fold.index, 0), group)
+    if group.leads:
+        unit.record(outputs)
+        checkpoints.remove(study, fold.index)
+
+
+def _is_trained(study: Path, settings: Settings, fold: Fold) -> bool:
+    done = _fold_unit(study, settings, fold).is_current()
+    if done:
+        checkpoints.remove(study, fold.index)
+        logger.info("train: fold-%d is up to date", fold.index)
+    return done
+
+
+def _fold_unit(study: Path, settings: Settings, fold: Fold) -> provenance.Unit:
+    return provenance.Unit(
         study,
         stage="train",
-        name=name,
+        name=f"fold-{fold.index}",
         settings={
             "network": settings.network.model_dump(),
             "training": settings.training.model_dump(),
@@ -182,14 +227,6 @@ def train_fold(study: Path, settings: Settings, fold: Fold, threads: int = 1) ->
             "folds": provenance.sha256(layout.existing(study, "folds")),
         },
     )
-    if unit.is_current():
-        logger.info("train: %s is up to date", name)
-        return
-    torch.set_num_threads(threads)
-    # numbers too small for float32 are computed a hundred times slower, and mean nothing here
-    torch.set_flush_denormal(True)
-    cohort = tables.read_cohort(study)
-    unit.record(_train_network(study, settings, cohort, fold))
 
 
 def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> None:
@@ -222,51 +259,6 @@ def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -
             for kind, fitted in (("baselines", named), ("subsets", subsets))
         ]
     )
-
-
-def _train_network(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -> list[Path]:
-    gathered = np.load(layout.existing(study, "inputs"), mmap_mode="r")
-    # hashed, so that fold 1 of seed 0 is not fold 0 of seed 1
-    seed = int(np.random.SeedSequence([settings.seed, fold.index]).generate_state(1)[0])
-    torch.manual_seed(seed)
-    network = ModelCard.of(settings, fold.index, {}).build()
-
-    def log(epoch: training.Epoch) -> None:
-        logger.info(
-            "train: fold-%d epoch %d/%d: loss %.3f, validation loss %.3f, balanced accuracy %.3f, %.1f s",
-            fold.index,
-            epoch.epoch,
-            settings.training.max_epochs,
-            epoch.train_loss,
-            epoch.validation_loss,
-            epoch.validation_balanced_accuracy,
-            epoch.seconds,
-        )
-
-    trained = training.train(
-        network, gathered, cohort.labels, fold.train, fold.validation, settings.training, seed, on_epoch=log
-    )
-    kept = trained.history[trained.epoch - 1]
-    summary = {
-        "settings": settings.training.model_dump(),
-        "seed": seed,
-        "n_train_scans": len(fold.train),
-        "n_train_patients": len(np.unique(cohort.patients[fold.train])),
-        "n_train_samples": trained.n_samples,
-        "n_validation_scans": len(fold.validation),
-        "class_weights": trained.class_weights,
-        "epochs": len(trained.history),
-        "epoch_kept": trained.epoch,
-        "stopped": trained.stopped,
-        "validation_loss": kept.validation_loss,
-        "validation_balanced_accuracy": kept.validation_balanced_accuracy,
-        "device": trained.device,
-        "precision": trained.precision,
-        "torch": torch.__version__,
-    }
-    outputs = models.save(study, ModelCard.of(settings, fold.index, summary), trained.network)
-    history = layout.path(study, "history", fold=fold.index)
-    return [*outputs, tables.write(history, [asdict(epoch) for epoch in trained.history])]
 
 
 def _report_missing(study: Path, cohort: Cohort) -> None:

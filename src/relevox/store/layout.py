@@ -43,6 +43,7 @@ PATTERNS: dict[str, str] = {
     "inputs_index": "models/inputs.tsv",
     "model_weights": "models/fold-{fold}/weights.safetensors",
     "model": "models/fold-{fold}/model.json",
+    "checkpoint": "models/fold-{fold}/checkpoint.safetensors",  # of an unfinished training
     "history": "models/fold-{fold}/history.tsv",
     "baselines": "models/fold-{fold}/baselines.json",
     "subsets": "models/fold-{fold}/subsets.json",

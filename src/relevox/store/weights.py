@@ -57,7 +57,7 @@ def load(path: str | Path, sha256_expected: str | None = None) -> dict[str, torc
             remedy="copy the model again from its source",
         )
     content = path.read_bytes()
-    _check_header(content, path)
+    read_header(content, path)
     try:
         state = safetensors.torch.load(content)
     except Exception as error:
@@ -84,7 +84,15 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], file: 
     return module.eval()
 
 
-def _check_header(content: bytes, path: Path) -> None:
+def read_header(content: bytes, path: Path) -> dict[str, object]:
+    """Read the JSON header of a safetensors file.
+
+    Raises
+    ------
+    ModelError
+        For another kind of file, and for repeated keys.
+    """
+
     def unique(pairs):
         keys = [key for key, _ in pairs]
         if len(keys) != len(set(keys)):
@@ -95,7 +103,7 @@ def _check_header(content: bytes, path: Path) -> None:
         length = int.from_bytes(content[:8], "little")
         if not 0 < length <= len(content) - 8:
             raise ValueError("its header is longer than the file")
-        json.loads(content[8 : 8 + length], object_pairs_hook=unique)
+        return json.loads(content[8 : 8 + length], object_pairs_hook=unique)
     except ValueError as error:
         raise ModelError(
             f"expected safetensors, but got: {error}",
