@@ -1,4 +1,6 @@
-"""The random-intercept model against statsmodels and least squares."""
+"""The random-intercept model against lme4, statsmodels and least squares."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,20 @@ def repeated_measures(seed, patient_sd):
     X = np.column_stack([np.ones(patients.size), rng.integers(0, 2, patients.size)])
     y = X @ [3.0, 1.0] + rng.normal(0, patient_sd, 40)[patients] + rng.normal(0, 1, patients.size)
     return y, X, patients
+
+
+def test_sleepstudy_is_that_of_lme4():
+    # reaction times in ms, one row a subject, one column a day (Belenky et al. 2003, as in lme4)
+    reaction = np.loadtxt(Path(__file__).with_name("sleepstudy.tsv"))
+    assert reaction.shape == (18, 10)
+    subjects = np.repeat(np.arange(18), 10)
+    days = np.tile(np.arange(10.0), 18)
+    fit = random_intercept(reaction.ravel(), np.column_stack([np.ones(180), days]), subjects)
+    np.testing.assert_allclose(fit.coefficients, [251.405105, 10.467286], atol=1e-6)
+    np.testing.assert_allclose(fit.standard_errors, [9.74672, 0.804221], rtol=1e-5)
+    assert fit.patient_variance == pytest.approx(1378.18, abs=0.01)
+    assert fit.residual_variance == pytest.approx(960.457, abs=0.001)
+    assert fit.converged
 
 
 def test_agrees_with_statsmodels_reml():
@@ -58,3 +74,22 @@ def test_without_variance_between_patients_it_is_least_squares():
     fit = random_intercept(y, X, patients)
     assert fit.patient_variance == 0
     np.testing.assert_allclose(fit.coefficients, np.linalg.lstsq(X, y, rcond=None)[0])
+
+
+def test_without_variance_within_patients_there_is_no_optimum():
+    means = np.array([1.0, 2.0, 4.0, 7.0])
+    assert not random_intercept(np.repeat(means, 3), np.ones((12, 1)), np.repeat(np.arange(4), 3)).converged
+
+
+def test_with_hardly_any_variance_within_patients_only_their_means_count():
+    means = np.array([1.0, 2.0, 4.0, 7.0])
+    y = np.repeat(means, 3) + 1e-4 * np.tile([-1.0, 0.0, 1.0], 4)
+    fit = random_intercept(y, np.ones((12, 1)), np.repeat(np.arange(4), 3))
+    assert fit.converged
+    assert fit.coefficients[0] == pytest.approx(means.mean())
+    assert fit.standard_errors[0] == pytest.approx(means.std(ddof=1) / 2, rel=1e-4)
+
+
+def test_a_fit_that_breaks_down_says_so():
+    y = np.array([1.0, 2.0, 3.0, np.inf])
+    assert not random_intercept(y, np.ones((4, 1)), np.array([0, 0, 1, 1])).converged

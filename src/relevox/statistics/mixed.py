@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+HIGHEST = 25.0
+"""Largest logarithm of the variance ratio that is tried."""
+
 
 @dataclass(frozen=True)
 class RandomInterceptFit:
@@ -24,6 +27,8 @@ class RandomInterceptFit:
     """Of the random intercepts."""
     residual_variance: float
     """Within patients."""
+    converged: bool = True
+    """False where no optimum was found: then nothing may be read from the rest."""
 
 
 def random_intercept(y: np.ndarray, X: np.ndarray, patients: np.ndarray) -> RandomInterceptFit:
@@ -41,21 +46,25 @@ def random_intercept(y: np.ndarray, X: np.ndarray, patients: np.ndarray) -> Rand
     Notes
     -----
     For variance ratio r and a patient with m observations the inverse
-    covariance is ``(I - r / (1 + m r) 11') / residual variance``, so only sums
-    within patients are needed.
+    covariance is ``(I - r / (1 + m r) 11') / residual variance``: deviations
+    from the patient's mean count in full, the mean itself by ``1 / (1 + m r)``.
     """
     y, X = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
     n, k = X.shape
+    if not np.isfinite(y).all():
+        lost = np.full(k, np.nan)
+        return RandomInterceptFit(lost, lost, np.nan, np.nan, converged=False)
     _, index = np.unique(patients, return_inverse=True)
     sizes = np.bincount(index)
     both = np.column_stack([X, y])
     sums = np.zeros((sizes.size, k + 1))
     np.add.at(sums, index, both)
-    total = both.T @ both
+    inside = both - (sums / sizes[:, None])[index]
+    within = inside.T @ inside
 
     def solve(ratio: float):
-        weights = ratio / (1 + sizes * ratio)
-        cross = total - (sums * weights[:, None]).T @ sums
+        # within plus between: no difference of large numbers, whatever the ratio
+        cross = within + (sums / (sizes * (1 + sizes * ratio))[:, None]).T @ sums
         inverse = np.linalg.inv(cross[:k, :k])
         beta = inverse @ cross[:k, k]
         residual = (cross[k, k] - cross[:k, k] @ beta) / (n - k)
@@ -70,8 +79,11 @@ def random_intercept(y: np.ndarray, X: np.ndarray, patients: np.ndarray) -> Rand
         )
 
     best = optimize.minimize_scalar(
-        lambda log_ratio: deviance(np.exp(log_ratio)), bounds=(-15, 25), method="bounded", options={"xatol": 1e-9}
+        lambda log_ratio: deviance(np.exp(log_ratio)), bounds=(-15, HIGHEST), method="bounded", options={"xatol": 1e-9}
     )
     ratio = 0.0 if deviance(0.0) <= best.fun else float(np.exp(best.x))
     beta, inverse, residual = solve(ratio)
-    return RandomInterceptFit(beta, np.sqrt(np.diag(inverse) * residual), float(ratio * residual), float(residual))
+    errors = np.sqrt(np.diag(inverse) * residual)
+    # without any spread within patients the likelihood has no maximum, and the search ends at its bound
+    converged = bool(best.success and best.x < HIGHEST - 1 and np.isfinite(beta).all() and (errors > 0).all())
+    return RandomInterceptFit(beta, errors, float(ratio * residual), float(residual), converged)
