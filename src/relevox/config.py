@@ -21,6 +21,17 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Regressor = Literal["lesion", "jacobian", "age", "disease_duration"]
 
+KNOWN_CHARACTERISTICS = (
+    "ms_type",
+    "topography",
+    "confirmed_diagnosis",
+    "oligoclonal_bands",
+    "treatment",
+    "age_at_onset",
+    "age_at_diagnosis",
+)
+"""Columns that cohort tables of multiple sclerosis show (paper, Table 2)."""
+
 PAPER_CROP_MM = (144, 184, 152)
 """Size of the input in millimetres (paper 2.2)."""
 
@@ -60,6 +71,10 @@ class CohortSettings(_Section):
     """Above this score at the scan a smaller change counts (the EDSS is coarser there)."""
     worsening_high_step: PositiveFloat = 0.5
     """That smaller change."""
+
+    describe: tuple[str, ...] = KNOWN_CHARACTERISTICS
+    """Further columns of participants.tsv and the sessions tables that the cohort table describes. Those of the
+    default may be missing."""
 
     @property
     def valid_scores(self) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Cohort and score tables."""
+"""Score and region tables."""
 
 from dataclasses import replace
 
@@ -10,34 +10,6 @@ from relevox.report.results import RegionShare
 
 def by_name(table):
     return {row[0].strip(): row for row in table.rows}
-
-
-def test_the_score_that_makes_the_classes_gets_no_p(results):
-    rows = by_name(tables.cohort_table(results))
-    assert rows["EDSS"][1:5] == ("1.5 (0.0)", "4.0 (0.0)", "2.8 (1.3)", "not tested")
-
-
-def test_every_row_prints_test_n_and_missing(results):
-    rows = by_name(tables.cohort_table(results))
-    assert rows["disease duration (years)"][-1] == "15 (1)"
-    assert rows["age (years)"][5] == "mixed model"
-    assert rows["sex, patients"][-1] == "14 (0)"  # patients, not scans
-    assert rows["sex, patients"][5] == "Fisher exact"
-
-
-def test_header_counts_patients_and_scans_of_each_class(results):
-    header = tables.cohort_table(results).header
-    assert header[1] == "EDSS < 3: 7 patients, 8 scans"
-    assert header[2] == "EDSS ≥ 3: 7 patients, 8 scans"
-    assert header[3] == "all: 14 patients, 16 scans"
-
-
-def test_a_patient_who_changes_class_counts_once(results):
-    first, *others = results.cohort.observations
-    changed = replace(results.cohort, observations=(replace(first, label=1, score=3.0), *others))
-    table = tables.cohort_table(replace(results, cohort=changed))
-    assert table.header[3] == "all: 14 patients, 16 scans"
-    assert "1 patients have scans in both classes" in table.caption
 
 
 def test_bayes_stands_below_the_models_where_it_is_known(results):

@@ -310,6 +310,16 @@ def test_real_patients_are_not_called_simulated(tmp_path, blank_figures):
     assert "simulated" not in words(html(tmp_path)).lower()
 
 
+def test_the_tables_of_a_paper_are_written_as_numbers_and_as_latex(whole_study):
+    folder, page = whole_study / "tables", html(whole_study)
+    rows = tables.read(folder / "table2.tsv")
+    age = next(row for row in rows if row["variable"] == "age (years)")
+    assert age["test"] == "mixed model" and 0 < float(age["p"]) <= 1
+    text = (folder / "table2.tex").read_text(encoding="utf-8")
+    for cell in (age["all"], "female", rows[1]["test"]):
+        assert cell in text and cell in page
+
+
 def test_baselines_inside_the_interval_are_named(whole_study):
     text = words(html(whole_study))
     assert "The six volumes reach an AUC of 0.78 (0.69 to 0.86), which lies inside the CNN&#39;s 95 % interval" in text

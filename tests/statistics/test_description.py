@@ -12,8 +12,6 @@ from relevox.statistics.description import (
     compare_counts,
     compare_moments,
     compare_values,
-    describe_counts,
-    describe_measure,
 )
 
 COUNTS = {
@@ -117,17 +115,24 @@ def test_constant_and_single_values_are_not_tested():
     assert np.isnan(compare_moments((1, 2), (0, 0), (5, 5)).p)
 
 
-def test_the_grouping_variable_gets_no_test_and_missing_values_are_counted():
-    groups = np.array([0, 0, 1, 1])
-    row = describe_measure("EDSS", np.array([1.0, 2.0, np.nan, 4.0]), groups, np.arange(4), tested=False)
-    assert row.comparison is None
-    assert (row.n, row.missing) == (3, 1)
-    assert row.cells == ("1.5 (0.7)", "4.0", "2.3 (1.5)")
+def test_scans_of_one_patient_are_no_group():
+    groups, patients = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 3])
+    assert np.isnan(compare_values(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 7.0]), groups, patients).p)
 
 
-def test_counts_are_described_per_level_with_shares_of_the_known():
-    rows = describe_counts("Sex", ["F", "M", "F", "", "F", "M"], np.array([0, 0, 0, 0, 1, 1]))
-    assert [row.name for row in rows] == ["Sex", "F", "M"]
-    assert rows[0].comparison.test == "Fisher exact"
-    assert (rows[0].n, rows[0].missing) == (5, 1)
-    assert rows[1].cells == ("2 (67 %)", "1 (50 %)", "3 (60 %)")
+def test_the_mixed_model_has_the_degrees_of_freedom_of_patients():
+    rng = np.random.default_rng(3)
+    groups = np.repeat([0, 1], 5)
+    values = rng.normal(0, 1, 10) + groups
+    once = stats.ttest_ind(values[:5], values[5:])
+    again = np.tile(values, 2) + rng.normal(0, 1e-3, 20)
+    twice = compare_values(again, np.tile(groups, 2), np.tile(np.arange(10), 2))
+    assert twice.p == pytest.approx(once.pvalue, rel=0.01)  # 8 degrees of freedom, not 18
+
+
+def test_what_never_changes_within_patients_is_compared_over_patients():
+    values, groups = np.array([1.0, 2.0, 4.0, 3.0, 5.0, 9.0]), np.array([0, 0, 0, 1, 1, 1])
+    once = compare_values(values, groups, np.arange(6))
+    twice = compare_values(np.tile(values, 2), np.tile(groups, 2), np.tile(np.arange(6), 2))
+    assert twice.test == "Welch t, patients"
+    assert (twice.statistic, twice.p) == pytest.approx((once.statistic, once.p))

@@ -10,6 +10,7 @@ from relevox.stages import check, cohort
 from relevox.store import bids, clinical, images, matching, tables
 
 SPACE = "MNI152NLin2009aSym"
+COLUMNS = "session_id\tacq_time\tEDSS\tEDSS_date"
 
 
 def add_scan(root, participant, session="ses-1", suffixes=("T1w", "FLAIR")):
@@ -19,7 +20,7 @@ def add_scan(root, participant, session="ses-1", suffixes=("T1w", "FLAIR")):
         images.write(folder / f"{scan.key}_{suffix}.nii.gz", Volume(np.ones((3, 3, 3), np.float32), np.eye(4)))
 
 
-def add_sessions(root, participant, rows, columns="session_id\tacq_time\tEDSS\tEDSS_date"):
+def add_sessions(root, participant, rows, columns=COLUMNS):
     (root / participant / f"{participant}_sessions.tsv").write_text("\n".join([columns, *rows]) + "\n")
 
 
@@ -183,3 +184,20 @@ def test_a_folder_without_scans_is_an_error(tmp_path):
         bids.index(tmp_path, SPACE)
     with pytest.raises(InputError, match="bids-missing"):
         bids.index(tmp_path / "nowhere", SPACE)
+
+
+def test_further_columns_are_kept_for_the_cohort_table_the_session_before_the_patient(root, tmp_path):
+    lines = ["participant_id\tMS_type\ttreatment", *(f"sub-{n}\tRR\tnone" for n in range(4))]
+    (root / "participants.tsv").write_text("\n".join(lines) + "\n")
+    add_sessions(root, "sub-0", ["ses-1\t2020-01-10\t1.5\t2020-03-01\tfirst line"], COLUMNS + "\ttreatment")
+    add_sessions(root, "sub-1", ["ses-1\t2020-01-10\t2.0\t2020-03-01\tn/a"], COLUMNS + "\ttreatment")
+    made = cohort.run(root, tmp_path / "study", Settings())
+    columns = tables.read_characteristics(tmp_path / "study", made)
+    assert columns == {"ms_type": ["RR"] * 4, "treatment": ["first line", "none", "none", "none"]}
+    contrasts = [row["contrast"] for row in tables.read(tmp_path / "study" / "acquisition.tsv")]
+    assert contrasts == ["T1w", "FLAIR"] * 4
+
+
+def test_a_column_that_was_asked_for_must_be_there(root):
+    with pytest.raises(InputError, match=r"cohort\.describe names hair_colour"):
+        known(root, CohortSettings(describe=("ms_type", "hair_colour")))

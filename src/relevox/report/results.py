@@ -107,6 +107,10 @@ class StudyResults:
     """``group, n_scans, n_patients, r2_mean, r2_expected, r2_expected_permuted, ..., note``."""
     regressors: Sequence[Row] = ()
     """``group, regressor, partial_r2_median, n_permutations, voxels_tested, voxels_fwe, peak_t, ..., note``."""
+    characteristics: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further columns of the cohort table by name, one text a scan; empty = missing."""
+    acquisition: Sequence[Row] = ()
+    """One row an image: scanner, contrast, times, voxel size."""
     input_leak: Sequence[Row] = ()
     """``channel, correlation_lesion_load, correlation_label, auc_label``."""
     maps: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)

@@ -7,7 +7,10 @@ from collections import Counter
 import numpy as np
 
 from relevox.report import tables
+from relevox.report.acquisition import acquisition_table
 from relevox.report.cohort import score_and_volumes
+from relevox.report.cohort_tables import class_sizes, cohort_table, of_study
+from relevox.report.flow import flow_diagram
 from relevox.report.page import Block, Table, Text, picture
 from relevox.report.results import StudyResults
 
@@ -26,7 +29,20 @@ def cohort(results: StudyResults) -> list[Block]:
         f"Left: the clinical score of the {len(results.cohort)} scans. Right: native volumes by class, one dot a scan; "
         "horizontal line: median, vertical lines: middle half."
     )
-    return [tables.flow_table(results), tables.cohort_table(results), picture(figure, caption)]
+    sizes = class_sizes(results.cohort)
+    flow = flow_diagram(results.flow, results.classes, sizes)
+    flow_caption = (
+        "From the data set to the cohort: what each rule left and removed. A patient with scans in both classes counts "
+        "in the class of the last scan."
+    )
+    acquired = acquisition_table(results.acquisition, len(results.cohort))
+    described = [acquired, cohort_table(of_study(results))]
+    return [
+        picture(flow, flow_caption),
+        tables.flow_table(results),
+        *(table for table in described if table is not None),
+        picture(figure, caption),
+    ]
 
 
 def quality(results: StudyResults) -> list[Block]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from relevox.report.drawing import method_title, readable
 from relevox.report.page import Table
 from relevox.report.results import RegionShare, Row, StudyResults
 from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES
 from relevox.statistics.baselines import model_order
-from relevox.statistics.description import DescribedRow, describe_counts, describe_measure
 
 INDENT = "\N{EM SPACE}"
 DASH = "\N{EN DASH}"
@@ -157,87 +154,6 @@ def flow_table(results: StudyResults) -> Table:
     ]
     caption = "From the data set to the cohort: what each rule removed."
     return Table(caption, ("rule", "scans removed", "scans left", "patients left"), body)
-
-
-def patient_classes(results: StudyResults) -> tuple[list[int], int]:
-    """Return the first row of each patient in its class, and how many patients have scans in both.
-
-    A patient with scans in both classes counts where the last scan lies.
-    """
-    last: dict[str, int] = {}
-    labels: dict[str, set[int]] = {}
-    for row, observation in enumerate(results.cohort):
-        last[observation.id.participant] = row
-        labels.setdefault(observation.id.participant, set()).add(observation.label)
-    return list(last.values()), sum(len(seen) > 1 for seen in labels.values())
-
-
-def cohort_rows(results: StudyResults) -> list[DescribedRow]:
-    """Describe patients and scans by class (SPEC 8; paper Table 2)."""
-    observations = results.cohort.observations
-    labels, patients = results.cohort.labels, results.cohort.patients
-    rows, _ = patient_classes(results)
-    sexes = [{"F": "female", "M": "male"}.get(observations[i].sex, observations[i].sex) for i in rows]
-
-    def values(name: str) -> np.ndarray:
-        return np.array([getattr(o, name) for o in observations], dtype=float)
-
-    score = describe_measure(results.settings.cohort.score, values("score"), labels, patients, 1, tested=False)
-    table = [
-        score,
-        *describe_counts("sex, patients", sexes, labels[rows]),
-        describe_measure("age (years)", values("age_years"), labels, patients),
-        describe_measure("disease duration (years)", values("disease_duration_years"), labels, patients),
-        *describe_counts("scanner, scans", [o.scanner for o in observations], labels),
-    ]
-    for name, column in zip(results.volume_names, results.volumes_ml.T, strict=True):
-        table.append(describe_measure(f"{readable(name)} (ml)", column, labels, patients))
-    return table
-
-
-def cohort_table(results: StudyResults) -> Table:
-    """Return the cohort by class, with the test named in every row."""
-    labels, patients = results.cohort.labels, results.cohort.patients
-    rows, both = patient_classes(results)
-    sizes = [(int((labels[rows] == g).sum()), int((labels == g).sum())) for g in (0, 1)]  # patients, scans of a class
-    total = (len(rows), len(results.cohort))
-    header = (
-        "",
-        *(f"{name}: {p} patients, {s} scans" for name, (p, s) in zip(results.classes, sizes, strict=True)),
-        f"all: {total[0]} patients, {total[1]} scans",
-        "p",
-        "test",
-        "effect",
-        "n (missing)",
-    )
-    body = []
-    for row in cohort_rows(results):
-        c = row.comparison
-        level = c is None and row.missing == 0 and "%" in row.cells[2]
-        if level:
-            body.append((INDENT + row.name, *row.cells, "", "", "", ""))
-            continue
-        tests = ("not tested", "", "") if c is None else (p_value(c.p), c.test, _effect(c.effect, c.effect_name))
-        body.append((row.name, *row.cells, *tests, f"{row.n} ({row.missing})"))
-    repeated = int((np.unique(patients, return_counts=True)[1] > 1).sum())
-    caption = (
-        f"The cohort by class: mean (SD) or number (%). {results.settings.cohort.score} defines the classes and is "
-        "not tested. SMD: difference of the means over the pooled SD; V: Cramer's V. "
-    )
-    if repeated:
-        caption += (
-            f"{repeated} patients have several scans: measures are compared by a mixed model with a random intercept "
-            "per patient; the scanner's test counts every scan as if they were independent. "
-        )
-    if both:
-        caption += f"{both} patients have scans in both classes and count where their last scan lies. "
-    return Table(caption.strip(), header, body)
-
-
-def _effect(effect: float, name: str) -> str:
-    if not math.isfinite(effect):
-        return DASH
-    return f"{'V' if name.startswith('Cramer') else 'SMD'} {number(effect)}"
 
 
 def finite(value: float) -> float:

@@ -9,8 +9,8 @@ from pathlib import Path
 from relevox.config import CohortSettings, Settings
 from relevox.errors import CohortError, Problems, RelevoxError
 from relevox.records import Cohort, Observation, Scan, ScanId
+from relevox.store import acquisition, clinical, layout, matching, tables
 from relevox.store import bids as bids_store
-from relevox.store import clinical, layout, matching, tables
 from relevox.store.clinical import Clinical
 from relevox.store.matching import ScanScores
 
@@ -19,6 +19,8 @@ logger = logging.getLogger("relevox")
 
 def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     """Match scans with scores and write ``cohort.tsv``, ``cohort.json`` and ``flow.tsv`` (SPEC 1).
+
+    Beside them ``characteristics.tsv`` and ``acquisition.tsv``: what the cohort tables describe.
 
     1. Index the scans and read the clinical tables.
     2. Give every scan its score within the window, and the score at the scan where a later one is predicted.
@@ -83,6 +85,7 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
         "simulated": bids_store.is_simulated(bids),
     }
     tables.write_json(layout.path(study, "cohort_card"), card)
+    _write_descriptions(bids, study, [scan for scan, _ in usable], known)
     logger.info(
         "cohort: %d scans of %d patients, %d positive", len(cohort), len(set(cohort.patients)), int(cohort.labels.sum())
     )
@@ -102,6 +105,13 @@ def _observation(scan: Scan, scores: ScanScores, known: Clinical, settings: Coho
         field_strength_t=about.field_strength_t,
         disease_duration_years=about.disease_duration_years,
     )
+
+
+def _write_descriptions(bids: Path, study: Path, scans: list[Scan], known: Clinical) -> None:
+    described = {scan.id: known.circumstances[scan.id].described for scan in scans}
+    names = list(dict.fromkeys(name for values in described.values() for name in values))
+    tables.write_characteristics(study, described, names)
+    acquisition.write(study, acquisition.read(bids, scans, known.circumstances))
 
 
 def _preprocessed(study: Path) -> set[ScanId] | None:

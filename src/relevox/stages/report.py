@@ -13,11 +13,14 @@ from relevox.config import Settings
 from relevox.errors import StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
+from relevox.report import cohort_tables
+from relevox.report.acquisition import acquisition_table
 from relevox.report.methods import unique_steps
+from relevox.report.plain import latex
 from relevox.report.results import Example, RegionShare, StudyResults
 from relevox.report.study import study_page
 from relevox.statistics.regions import RegionTable
-from relevox.store import images, layout, provenance, tables, template
+from relevox.store import acquisition, images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
 
 logger = logging.getLogger("relevox")
@@ -61,6 +64,7 @@ _NUMBERS = {
     ),
     "input_leak": ("correlation_lesion_load", "correlation_label", "auc_label"),
     "benchmark": ("value", "ci_low", "ci_high", "n"),
+    "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
     "quality": (),
 }
@@ -94,7 +98,7 @@ class _Reader:
 
 
 def run(study: Path, settings: Settings, workers: int = 1) -> Path:
-    """Write ``report/report.html`` (SPEC 6-9).
+    """Write ``report/report.html`` (SPEC 6-9) and the tables of a paper, ``tables/``.
 
     1. Read cohort, folds, volumes, quality, scores, predictions and histories: all of them must be there.
     2. Read the analyses, group maps, example scans and the benchmark: what is missing is said to be missing.
@@ -133,9 +137,24 @@ def run(study: Path, settings: Settings, workers: int = 1) -> Path:
         logger.info("report: up to date")
         return page
     write_text(page, study_page(results, __version__))
-    unit.record([page])
+    unit.record([page, *_write_tables(study, results)])
     logger.info("report: %d scans, %d files read, %s", len(results.cohort), len(reader.read), page.name)
     return page
+
+
+def _write_tables(study: Path, results: StudyResults) -> list[Path]:
+    """Write the tables that a paper prints: acquisition and cohort, numbers as TSV, words as LaTeX."""
+    described = cohort_tables.of_study(results)
+    made = {2: (cohort_tables.cohort_table(described), cohort_tables.cohort_numbers(described))}
+    acquired = acquisition_table(results.acquisition, len(results.cohort))
+    if acquired is not None:
+        made[1] = (acquired, [dict(zip(acquired.header, row, strict=True)) for row in acquired.rows])
+    written = []
+    for number, (table, rows) in sorted(made.items()):
+        written.append(tables.write(layout.path(study, "table", number=number, suffix="tsv"), rows))
+        tex = layout.path(study, "table", number=number, suffix="tex")
+        written.append(write_text(tex, latex(table, f"tab:relevox-{number}")))
+    return written
 
 
 def collect(reader: _Reader, settings: Settings) -> StudyResults:
@@ -182,6 +201,10 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         groups=optional["analysis_groups"],
         regressors=optional["analysis_regressors"],
         input_leak=optional["input_leak"],
+        acquisition=reader.optional_rows("acquisition"),
+        characteristics={}
+        if reader.optional("characteristics") is None
+        else tables.read_characteristics(study, cohort),
         maps=maps,
         examples=examples,
         benchmark=optional["benchmark"],

@@ -17,10 +17,11 @@ from relevox.imaging.regions import REGION_INDEX
 from relevox.phantom import disability
 from relevox.phantom.anatomy import LOBES, VENTRICLES, TemplateMaps, template_maps
 from relevox.phantom.cohort import CAUSES, PlannedScan, draw_cohort
-from relevox.phantom.contrast import SCANNERS
+from relevox.phantom.contrast import SCANNERS, Scanner
+from relevox.phantom.contrast import Sequence as PulseSequence
 from relevox.phantom.simulated_scan import SimulatedScan, simulate_scan
 from relevox.records import Volume
-from relevox.store import images, layout, provenance, tables, template
+from relevox.store import acquisition, images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
 
 logger = logging.getLogger("relevox")
@@ -109,6 +110,10 @@ def _write_scan(bids: Path, planned: PlannedScan, scan: SimulatedScan, voxel_siz
         write(SIMULATED, kind, getattr(scan, kind))
         for kind in ("t1w", "flair", "brain_mask", "lesion_mask", "jacobian")
     ]
+    scanner = SCANNERS[planned.scanner]
+    for kind, sequence in (("t1w", scanner.mprage), ("flair", scanner.flair)):
+        image = layout.path(bids / SIMULATED, kind, planned.id, space=template.SPACE)
+        written.append(tables.write_json(acquisition.beside(image), _sidecar(scanner, sequence)))
     written += [write(TRUTH, "causes", scan.causes), write(TRUTH, "true_jacobian", scan.jacobian)]
     measures = {
         "volumes_ml": scan.volumes_ml,
@@ -120,6 +125,17 @@ def _write_scan(bids: Path, planned: PlannedScan, scan: SimulatedScan, voxel_siz
     }
     path = layout.path(bids / SIMULATED, "measures", planned.id)
     return [*written, tables.write_json(path, measures)]
+
+
+def _sidecar(scanner: Scanner, sequence: PulseSequence) -> dict[str, object]:
+    """Describe the protocol whose contrast was simulated, in the fields and units of BIDS."""
+    return {
+        "ManufacturersModelName": scanner.name,
+        "MagneticFieldStrength": scanner.field_strength_t,
+        "RepetitionTime": sequence.repetition_ms / 1000,
+        "EchoTime": sequence.echo_ms / 1000,
+        "InversionTime": sequence.inversion_ms / 1000,
+    }
 
 
 def _write_clinical(bids: Path, cohort: Sequence[PlannedScan], phantom: PhantomSettings) -> None:

@@ -1,4 +1,4 @@
-"""Cohort tables: how two groups of patients or scans differ (SPEC 8; paper 2.8, Tables 1-3).
+"""How two groups of patients or scans differ: the right test for each kind of data (SPEC 8; paper 2.8).
 
 Counts are compared by Pearson's chi-square (Yates' correction for 2x2), or by
 Fisher's exact or a Monte-Carlo test where the chi-square approximation cannot
@@ -22,6 +22,7 @@ N_MONTE_CARLO = 20_000
 
 YATES, PEARSON, FISHER = "chi-square, Yates", "chi-square", "Fisher exact"
 MONTE_CARLO, WELCH = "chi-square, Monte-Carlo", "Welch t"
+MIXED, PER_PATIENT = "mixed model", "Welch t, patients"
 CRAMERS_V = "Cramer's V"
 
 
@@ -32,29 +33,13 @@ class Comparison:
     test: str
     """Name of the test that was made."""
     statistic: float
-    """Chi-square, odds ratio (Fisher), t (Welch) or z (mixed model); group 0 minus group 1."""
+    """Chi-square, odds ratio (Fisher) or t; group 0 minus group 1."""
     p: float
     """Two-sided p-value."""
     effect: float
     """Size of the difference, in units of ``effect_name``."""
     effect_name: str
     """``Cramer's V`` (0 to 1) or ``SMD``: difference of means over the pooled SD."""
-
-
-@dataclass(frozen=True)
-class DescribedRow:
-    """One line of a cohort table."""
-
-    name: str
-    """Variable, or one of its levels, with its unit."""
-    cells: tuple[str, str, str]
-    """Group 0, group 1, both together."""
-    comparison: Comparison | None
-    """None for a level below its variable, and for rows that are not to be tested."""
-    n: int
-    """Patients or scans with a value."""
-    missing: int
-    """Patients or scans without one."""
 
 
 NOT_TESTED = Comparison("not testable", np.nan, np.nan, np.nan, "")
@@ -181,81 +166,34 @@ def compare_values(values: np.ndarray, groups: np.ndarray, patients: np.ndarray)
     groups : ndarray of int, ``(n,)``
         0 or 1.
     patients : ndarray, ``(n,)``
-        Where every patient occurs once: Welch's t. Otherwise a linear mixed
-        model with a random intercept per patient, tested by Wald's z.
+        Where every patient occurs once: Welch's t. Otherwise a linear mixed model with a random intercept per
+        patient, tested by Wald's t with two degrees of freedom fewer than patients (the between-patient ones,
+        Schluchter and Elashoff 1990: z would be too sure in a small cohort). Where nothing varies within patients
+        that model has no maximum, and Welch's t compares the patients.
+
+    Notes
+    -----
+    The effect is the difference of all scans' means over their pooled SD, whatever the test.
     """
     known = np.isfinite(values)
     values, groups, patients = values[known], groups[known], patients[known]
     parts = [values[groups == group] for group in (0, 1)]
-    n = [part.size for part in parts]
-    if min(n) < 2:
+    # scans of one patient alone are no group
+    if min(np.unique(patients[groups == group]).size for group in (0, 1)) < 2:
         return NOT_TESTED
-    welch = compare_moments([p.mean() for p in parts], [p.std(ddof=1) for p in parts], n)
+    welch = compare_moments(*_moments(parts))
     if np.unique(patients).size == patients.size or welch is NOT_TESTED:
         return welch
-    design = np.column_stack([np.ones(values.size), groups])
-    fit = random_intercept(values, design, patients)
-    z = -float(fit.coefficients[1] / fit.standard_errors[1])
-    return Comparison("mixed model", z, float(2 * stats.norm.sf(abs(z))), welch.effect, "SMD")
+    fit = random_intercept(values, np.column_stack([np.ones(values.size), groups]), patients)
+    if fit.converged:
+        t = -float(fit.coefficients[1] / fit.standard_errors[1])
+        degrees = np.unique(patients).size - 2
+        return replace(welch, test=MIXED, statistic=t, p=float(2 * stats.t.sf(abs(t), degrees)))
+    _, first = np.unique(np.column_stack([patients, groups.astype(str), values.astype(str)]), axis=0, return_index=True)
+    if np.unique(patients[first]).size < first.size:
+        return replace(NOT_TESTED, test="mixed model, not converged")
+    return replace(compare_moments(*_moments([values[first][groups[first] == g] for g in (0, 1)])), test=PER_PATIENT)
 
 
-def describe_measure(
-    name: str, values: np.ndarray, groups: np.ndarray, patients: np.ndarray, decimals: int = 1, tested: bool = True
-) -> DescribedRow:
-    """Make the row of a measure: mean (SD) per group and the comparison.
-
-    Parameters
-    ----------
-    name : str
-        With its unit.
-    values, groups, patients : ndarray, ``(n,)``
-        As in :func:`compare_values`.
-    decimals : int
-        Of mean and SD.
-    tested : bool
-        False for the variable that defines the groups: it gets no p-value (SPEC 8).
-    """
-    values = np.asarray(values, dtype=float)
-    cells = tuple(_mean_sd(values[rows], decimals) for rows in (groups == 0, groups == 1, groups >= 0))
-    known = int(np.isfinite(values).sum())
-    comparison = compare_values(values, groups, patients) if tested else None
-    return DescribedRow(name, cells, comparison, known, values.size - known)
-
-
-def describe_counts(name: str, values: Sequence[str], groups: np.ndarray) -> tuple[DescribedRow, ...]:
-    """Make the rows of a categorical variable: the comparison, then count (%) per level.
-
-    Parameters
-    ----------
-    name : str
-        Of the variable.
-    values : sequence of str
-        One a patient or scan; empty = missing.
-    groups : ndarray of int, ``(n,)``
-        0 or 1.
-    """
-    values = np.asarray(values, dtype=str)
-    known = values != ""
-    levels = sorted(set(values[known]))
-    counts = np.array([[((values == level) & (groups == g)).sum() for g in (0, 1)] for level in levels])
-    comparison = compare_counts(counts) if levels else NOT_TESTED
-    n, missing = int(known.sum()), int((~known).sum())
-    rows = [DescribedRow(name, ("", "", ""), comparison, n, missing)]
-    for level, pair in zip(levels, counts, strict=True):
-        totals = (*counts.sum(axis=0), counts.sum())
-        cells = tuple(_share(int(k), int(total)) for k, total in zip((*pair, pair.sum()), totals, strict=True))
-        rows.append(DescribedRow(str(level), cells, None, int(pair.sum()), 0))
-    return tuple(rows)
-
-
-def _mean_sd(values: np.ndarray, decimals: int) -> str:
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return "no values"
-    if values.size == 1:
-        return f"{values[0]:.{decimals}f}"
-    return f"{values.mean():.{decimals}f} ({values.std(ddof=1):.{decimals}f})"
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count} ({100 * count / total:.0f} %)" if total else "0"
+def _moments(parts: Sequence[np.ndarray]) -> tuple[list[float], list[float], list[int]]:
+    return [p.mean() for p in parts], [p.std(ddof=1) for p in parts], [p.size for p in parts]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from relevox.config import CohortSettings
+from relevox.config import KNOWN_CHARACTERISTICS, CohortSettings
 from relevox.errors import CohortError, Problems, RelevoxError, TableError
 from relevox.records import Scan, ScanId
 from relevox.store import tables
@@ -50,6 +50,8 @@ class Circumstances:
     """Field strength in tesla."""
     disease_duration_years: float = math.nan
     """Years since the first attack."""
+    described: Mapping[str, str] = field(default_factory=dict)
+    """Further columns by their name in the settings (``cohort.describe``); those without a value are absent."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def read(bids: str | Path, scans: Iterable[Scan], settings: CohortSettings) -> C
     for scan in scans:
         session_row, place = _session_row(bids, scan.id, problems)
         try:
-            circumstances[scan.id] = _circumstances(scan, participants.get(scan.id.participant, {}), session_row, place)
+            participant = participants.get(scan.id.participant, {})
+            circumstances[scan.id] = _circumstances(scan, participant, session_row, place, settings.describe)
         except RelevoxError as error:
             problems.append(error)
     if problems:
@@ -106,7 +109,20 @@ def read(bids: str | Path, scans: Iterable[Scan], settings: CohortSettings) -> C
             file=bids.name,
             remedy="add the column to sub-*_sessions.tsv, participants.tsv or phenotype/*.tsv, or set cohort.score",
         )
+    _check_described(bids, circumstances, settings)
     return Clinical(tuple(scores), circumstances)
+
+
+def _check_described(bids: Path, circumstances: Mapping[ScanId, Circumstances], settings: CohortSettings) -> None:
+    found = {name for about in circumstances.values() for name in about.described}
+    lacking = [name for name in settings.describe if name not in found and name not in KNOWN_CHARACTERISTICS]
+    if lacking:
+        raise TableError(
+            f"cohort.describe names {', '.join(lacking)}, but no table of the scans has such a value",
+            code="table-columns",
+            file=bids.name,
+            remedy="correct the name, or add the column to participants.tsv or sub-*_sessions.tsv",
+        )
 
 
 def _all_rows(bids: Path, problems: list[RelevoxError]) -> Iterator[tuple[Path, int, dict[str, str]]]:
@@ -191,7 +207,9 @@ def _session_row(bids: Path, scan: ScanId, problems: list[RelevoxError]) -> tupl
     return (rows[0] if rows else {}), place
 
 
-def _circumstances(scan: Scan, participant: dict, session: dict, place: str) -> Circumstances:
+def _circumstances(
+    scan: Scan, participant: dict, session: dict, place: str, describe: Iterable[str] = ()
+) -> Circumstances:
     row = {**participant, **{k: v for k, v in session.items() if v not in ("", tables.MISSING)}}
     sexes = {_sex(source.get("sex", ""), place) for source in (participant, session)} - {""}
     if len(sexes) > 1:
@@ -199,6 +217,7 @@ def _circumstances(scan: Scan, participant: dict, session: dict, place: str) -> 
             f"{scan.id}: sex differs between participants.tsv and the session", code="sex-contradiction", file=place
         )
     sidecar = _sidecar(scan)
+    columns = {name.lower(): value for name, value in row.items() if value not in ("", tables.MISSING)}
     field = tables.number(row, "field_strength_t", place)
     age = tables.number(row, "age_years" if "age_years" in row else "age", place)
     return Circumstances(
@@ -210,6 +229,7 @@ def _circumstances(scan: Scan, participant: dict, session: dict, place: str) -> 
         ),
         field_strength_t=float(sidecar.get("MagneticFieldStrength", math.nan)) if math.isnan(field) else field,
         disease_duration_years=tables.number(row, "disease_duration_years", place),
+        described={name: columns[name.lower()] for name in describe if name.lower() in columns},
     )
 
 

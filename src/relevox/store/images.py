@@ -71,6 +71,19 @@ def read_labels(path: str | Path) -> Volume:
     return Volume(labels.astype(np.int32), volume.affine)
 
 
+def voxel_axes(path: str | Path) -> np.ndarray:
+    """Read the steps from voxel to voxel out of a header, ``(3, 3)`` millimetres: one column an axis of the file.
+
+    NaN where the header cannot be read: what is wrong with an image is said by :func:`read`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(nib.load(path).affine, dtype=float)[:3, :3]
+    except Exception:  # nibabel raises about ten kinds for a damaged file
+        return np.full((3, 3), np.nan)
+
+
 def write(path: str | Path, volume: Volume, dtype: type = np.float32) -> Path:
     """Write an image with a fresh header, whole or not at all.
 

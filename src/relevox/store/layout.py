@@ -24,6 +24,8 @@ PATTERNS: dict[str, str] = {
     "cohort_card": "cohort.json",
     "flow": "flow.tsv",
     "folds": "folds.tsv",
+    "characteristics": "characteristics.tsv",
+    "acquisition": "acquisition.tsv",
     "volumes": "volumes.tsv",
     "quality": "quality.tsv",
     # one preprocessed scan
@@ -85,6 +87,7 @@ PATTERNS: dict[str, str] = {
     "published": "published_tables.{suffix}",
     # report
     "report": "report/report.html",
+    "table": "tables/table{number}.{suffix}",
 }
 
 

@@ -236,6 +236,21 @@ def read_cohort(study: Path) -> Cohort:
     return Cohort(tuple(observations))
 
 
+def write_characteristics(study: Path, by_scan: Mapping[ScanId, Mapping[str, str]], names: Sequence[str]) -> Path:
+    """Write ``characteristics.tsv``: further columns that the cohort table describes, one row a scan."""
+    rows = [id_columns(scan) | {name: values.get(name) for name in names} for scan, values in by_scan.items()]
+    return write(layout.path(study, "characteristics"), rows, ("participant_id", "session_id", *names))
+
+
+def read_characteristics(study: Path, cohort: Cohort) -> dict[str, list[str]]:
+    """Read the columns of ``characteristics.tsv`` in the cohort's order; empty text where a value is missing."""
+    file = layout.existing(study, "characteristics")
+    by_scan = {identity(row, file, n): row for n, row in enumerate(read(file, ("participant_id",)), start=1)}
+    rows = [_of(by_scan, scan, file) for scan in cohort.ids]
+    names = [name for name in rows[0] if name not in ("participant_id", "session_id")]
+    return {name: [_known(row[name]) for row in rows] for name in names}
+
+
 def write_folds(study: Path, cohort: Cohort, folds: np.ndarray) -> Path:
     """Write the fold of every scan, ``(n,)`` in the cohort's order."""
     rows = [id_columns(o.id) | {"fold": int(fold)} for o, fold in zip(cohort, folds, strict=True)]
