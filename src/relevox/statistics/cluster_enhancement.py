@@ -50,12 +50,12 @@ class ClusterEnhancement:
     """H."""
     connectivity: int = 6
     """Neighbours of a voxel."""
-    _grid: np.ndarray = field(init=False, repr=False)
-    """Number of the voxel at each place of the mask with a margin of one, flat; -1 outside."""
     _place: np.ndarray = field(init=False, repr=False)
-    """``(v,)`` place of each voxel in the grid."""
+    """``(v,)`` place of each voxel in the flat grid, which is the mask's with a margin of one."""
     _steps: np.ndarray = field(init=False, repr=False)
     """From a place to those of its neighbours."""
+    _grid_size: int = field(init=False, repr=False)
+    """Places in the grid."""
 
     def __post_init__(self) -> None:
         mask = np.asarray(self.mask, dtype=bool)
@@ -67,14 +67,16 @@ class ClusterEnhancement:
                 code="tfce-mask",
             )
         padded = np.pad(mask, 1)
-        grid = np.full(padded.size, -1, dtype=np.int32)
-        place = np.flatnonzero(padded)
-        grid[place] = np.arange(len(place))
         moves = np.indices((3, 3, 3)).reshape(3, -1).T - 1
         n_axes = np.abs(moves).sum(axis=1)
         strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
         steps = moves[(n_axes > 0) & (n_axes <= axes)] @ strides
-        for name, value in (("mask", mask), ("_grid", grid), ("_place", place), ("_steps", steps)):
+        for name, value in (
+            ("mask", mask),
+            ("_place", np.flatnonzero(padded)),
+            ("_steps", steps),
+            ("_grid_size", padded.size),
+        ):
             object.__setattr__(self, name, value)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -105,49 +107,58 @@ class ClusterEnhancement:
             heights = sign * values
             above = np.flatnonzero(heights > 0)
             downwards = above[np.argsort(-heights[above])]
-            _enhance(
-                heights,
-                downwards,
-                self._grid,
-                self._place,
-                self._steps,
-                self.extent_power,
-                self.height_power,
-                sign,
-                enhanced,
-            )
+            place, heights = self._place[downwards], heights[downwards]
+            grid = np.full(self._grid_size, len(place), dtype=np.int32)
+            grid[place] = np.arange(len(place))
+            parent, extent = _clusters(grid, place, self._steps)
+            power = self.height_power + 1
+            enhanced[downwards] = sign * _summed(parent, extent**self.extent_power, heights**power / power)
         return enhanced
 
 
 @compiled
-def _enhance(heights, downwards, grid, place, steps, extent_power, height_power, sign, enhanced):
-    """Grow clusters from the highest voxel down, then add up each voxel's steps from the lowest cluster up.
+def _clusters(grid, place, steps):
+    """Grow clusters from the highest voxel down.
 
-    Every voxel stands for the cluster it completes; its parent is the voxel that next makes this cluster
-    grow. The clusters form a tree (Najman and Couprie 2006), in which ``leader`` finds the top by
-    union-find with path halving.
+    Voxels are numbered by height, 0 the highest; ``grid`` holds the numbers. Every voxel stands for the
+    cluster it completes; its parent is the voxel that next makes this cluster grow (the component tree
+    of Najman and Couprie 2006, by union-find with path halving).
+
+    Returns the parent of each voxel (-1: none) and the extent of its cluster.
     """
-    parent = np.full(len(heights), -1, dtype=np.int32)
-    leader = np.full(len(heights), -1, dtype=np.int32)  # -1: below the height reached
-    extent = np.zeros(len(heights), dtype=np.int32)
-    for voxel in downwards:
-        leader[voxel] = voxel
-        extent[voxel] = 1
+    n = len(place)
+    parent, extent = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
+    leader, size = np.empty(n, dtype=np.int32), np.ones(n, dtype=np.int32)
+    lowest = np.empty(n, dtype=np.int32)  # of a leader: the voxel that stands for its cluster
+    for voxel in range(n):
+        leader[voxel] = own = voxel
         for step in steps:
-            neighbour = grid[place[voxel] + step]
-            if neighbour < 0 or leader[neighbour] < 0:
+            other = grid[place[voxel] + step]
+            if other >= voxel:
+                continue  # lower, or outside
+            while leader[other] != other:
+                leader[other] = leader[leader[other]]
+                other = leader[other]
+            if other == own:
                 continue
-            while leader[neighbour] != neighbour:
-                leader[neighbour] = leader[leader[neighbour]]
-                neighbour = leader[neighbour]
-            if neighbour != voxel:
-                leader[neighbour] = parent[neighbour] = voxel
-                extent[voxel] += extent[neighbour]
-    power = height_power + 1
-    for upwards in range(len(downwards) - 1, -1, -1):
-        voxel = downwards[upwards]
-        below, start = 0.0, 0.0
-        if parent[voxel] >= 0:
-            below, start = enhanced[parent[voxel]], heights[parent[voxel]]
-        step_up = extent[voxel] ** extent_power * (heights[voxel] ** power - start**power) / power
-        enhanced[voxel] = below + sign * step_up
+            parent[lowest[other]] = voxel
+            if size[other] > size[own]:
+                own, other = other, own
+            leader[other] = own
+            size[own] += size[other]
+        lowest[own] = voxel
+        extent[voxel] = size[own]
+    return parent, extent
+
+
+@compiled
+def _summed(parent, weight, integral):
+    """Add up each voxel's steps, from the lowest cluster it is in to the one it completes."""
+    total = np.empty(len(parent))
+    for voxel in range(len(parent) - 1, -1, -1):
+        below = parent[voxel]
+        if below < 0:
+            total[voxel] = weight[voxel] * integral[voxel]
+        else:
+            total[voxel] = total[below] + weight[voxel] * (integral[voxel] - integral[below])
+    return total

@@ -16,7 +16,7 @@ from relevox.statistics.voxel_columns import as_columns, read_tile
 READ = 4096
 """Voxels read at once: long enough strips of a file, small enough for memory."""
 
-TILE = 128
+TILE = 64
 """Voxels computed at once: their scans stay in a processor's second cache."""
 
 ORDERS = 64
