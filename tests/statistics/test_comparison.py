@@ -194,7 +194,8 @@ def test_the_published_thyroid_example_is_reproduced():
     """PET and SPECT of 51 glands of 21 patients (Obuchowski 1998); right by both, PET, SPECT, none: 39, 1, 7, 4.
 
     Three of the patients for whom the tests differ are printed (in the tests of the R package clust.bin.pair); the
-    totals and the two published statistics leave one possibility for the others (four glands at most). What agrees does not enter.
+    totals and the two published statistics leave one possibility for the others (four glands at most). What agrees
+    does not enter.
     """
     differing = [(0, 0, 2, 1), (2, 0, 1, 0), (2, 0, 1, 0), (2, 0, 1, 0), (0, 0, 2, 0), (1, 1, 0, 0)]
     agreeing = [(2, 0, 0, 0)] * 14 + [(4, 0, 0, 3)]

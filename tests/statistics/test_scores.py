@@ -36,6 +36,13 @@ def test_every_score_agrees_with_scikit_learn(seed):
     assert scores.brier == pytest.approx(metrics.brier_score_loss(y, p))
 
 
+def test_pairs_compared_in_blocks_are_the_same_pairs(monkeypatch):
+    y, p = predictions(60)
+    expected = classification_scores(y, p)
+    monkeypatch.setattr("relevox.statistics.scores.PAIRS_AT_ONCE", 100)
+    assert classification_scores(y, p) == expected
+
+
 def test_brier_of_four_scans():
     assert classification_scores([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3]).brier == pytest.approx(0.0375)
 

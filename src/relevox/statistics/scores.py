@@ -16,6 +16,9 @@ from relevox.statistics.resampling import resample
 MEASURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc", "brier")
 """The scores, in the order of their table."""
 
+PAIRS_AT_ONCE = 4_000_000
+"""Pairs of scans compared in one block: 32 MB."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -239,9 +242,10 @@ def weighted_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray, threshold
 
 def weighted_pairs(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sum the weights of the (class 1, class 0) pairs in the right order, ties counting half: ``(samples,)``."""
-    order = np.argsort(p, kind="stable")
-    levels = np.flatnonzero(np.diff(p[order], prepend=-np.inf))  # where the next larger probability begins
-    positive = np.add.reduceat((weights * y)[:, order], levels, axis=1)  # (samples, levels)
-    negative = np.add.reduceat((weights * ~y)[:, order], levels, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    return (positive * (below + negative / 2)).sum(axis=1)
+    of_negatives, total = weights[:, ~y], np.zeros(len(weights))
+    n_pairs = int(y.sum() * (~y).sum())
+    # All pairs at once as a matrix product: for a few hundred scans faster than any sorting.
+    for rows in np.array_split(np.flatnonzero(y), 1 + n_pairs // PAIRS_AT_ONCE):
+        above = np.heaviside(p[rows][:, None] - p[~y], 0.5)  # (rows, negatives)
+        total += np.einsum("sj,sj->s", weights[:, rows] @ above, of_negatives)
+    return total
