@@ -304,8 +304,16 @@ class PhantomSettings(_Section):
     """A simulated cohort (PHANTOM: patients with known causes)."""
 
     n_patients: PositiveInt = 12
+    first_patient: Annotated[int, Field(ge=0)] = 0
+    """Number of the first patient: cohorts of one seed that share no number share no patient and no id."""
     n_repeated: Annotated[int, Field(ge=0)] = 2
     """Patients who are scanned a second time."""
+    follow_up_years: Annotated[int, Field(ge=0, le=20)] = 0
+    """Years after the first scan with one more score each, without a scan; every tenth visit is missed."""
+    score: Literal["EDSS", "PDDS"] = "EDSS"
+    """Which clinical score the patients have; 3 or more is class 1."""
+    scanner_mix: Literal["cohort", "external"] = "cohort"
+    """Scanners of Table 1, or four other models with one 3D protocol."""
     voxel_size_mm: Literal[1, 2, 4, 8] = 8
     """Grid of the template-space images."""
     label: Literal["location", "load"] = "location"
@@ -361,9 +369,16 @@ PRESETS: dict[str, Settings] = {
 }
 """Named studies. ``tiny`` goes with the simulated cohort of that name: tests in seconds."""
 
+_EXTERNAL = {"n_repeated": 0, "score": "PDDS", "scanner_mix": "external", "prevalence": 0.5}
+"""Another centre, as in the paper: other scanners, another score, as many of either class."""
+
 PHANTOM_PRESETS: dict[str, PhantomSettings] = {
     "tiny": PhantomSettings(),
     "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, label_noise=0.4, confounding=0.0),
+    "demo_external": PhantomSettings(
+        n_patients=80, first_patient=1000, voxel_size_mm=4, label_noise=0.4, confounding=0.0, **_EXTERNAL
+    ),
+    "tiny_external": PhantomSettings(n_patients=8, first_patient=100, **_EXTERNAL),
 }
 """Named simulated cohorts."""
 

@@ -9,7 +9,7 @@ from relevox.phantom.disability import (
     SCANNER_COUNTS,
     bayes,
     class_probability,
-    edss,
+    ladder,
     latent_score,
     scanner_frequencies,
     threshold_for,
@@ -47,7 +47,7 @@ def test_labels_drawn_with_the_noise_follow_the_probability(latent_of_many):
 
 
 def test_edss_reaches_three_exactly_above_the_threshold(latent_of_many):
-    scores = edss(latent_of_many, 0.2)
+    scores = ladder(latent_of_many, 0.2)(latent_of_many)
     np.testing.assert_array_equal(scores >= 3, latent_of_many > 0.2)
     assert set(scores) <= set(CohortSettings().valid_scores)
     assert (np.diff(scores[np.argsort(latent_of_many)]) >= 0).all()
@@ -55,7 +55,17 @@ def test_edss_reaches_three_exactly_above_the_threshold(latent_of_many):
 
 
 def test_edss_of_one_class_only_is_fine():
-    assert (edss(np.array([1.0, 2.0, 3.0]), 0.0) >= 3).all()
+    few = np.array([1.0, 2.0, 3.0])
+    assert (ladder(few, 0.0)(few) >= 3).all()
+    assert ladder(few, 0.0)(np.array([-5.0, 0.0])).tolist() == [2.5, 2.5]  # next to the threshold
+
+
+def test_pdds_has_table_3_s_medians_and_ranges(latent_of_many):
+    scores = ladder(latent_of_many, 0.0, "PDDS")(latent_of_many)
+    assert set(scores) <= set(CohortSettings(score="PDDS").valid_scores)
+    low, high = scores[scores < 3], scores[scores >= 3]
+    assert (low.min(), low.max(), high.min(), np.median(high), high.max()) == (0, 2, 3, 5, 7)
+    assert np.median(low) in (0.0, 0.5, 1.0)  # half of them have 0
 
 
 def test_scanner_frequencies_are_those_of_table_2_or_alike():

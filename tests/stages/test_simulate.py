@@ -35,7 +35,7 @@ def test_scores_match_and_reproduce_the_drawn_labels(simulated, tmp_path):
     found = cohort.run(simulated, tmp_path, Settings())
     drawn = simulate.draw_cohort(FEW, 3)
     np.testing.assert_array_equal(found.labels, [scan.label for scan in drawn])
-    assert {o.scanner for o in found} <= {s.name for s in simulate.SCANNERS}
+    assert {o.scanner for o in found} <= {s.name for s in simulate.ALL_SCANNERS}
     assert all(np.isfinite([o.age_years, o.disease_duration_years, o.field_strength_t]).all() for o in found)
 
 

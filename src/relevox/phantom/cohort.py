@@ -17,7 +17,7 @@ from scipy.stats import gamma, norm
 from relevox.config import PhantomSettings
 from relevox.phantom import disability
 from relevox.phantom.anatomy import LOBES, VENTRICLES
-from relevox.phantom.contrast import SCANNERS
+from relevox.phantom.contrast import ALL_SCANNERS, EXTERNAL_SCANNERS, SCANNERS
 from relevox.records import ScanId
 
 SCORE_WINDOW_DAYS = 183
@@ -41,6 +41,15 @@ _DURATION_MEAN_YEARS, _DURATION_SHAPE = 10.4, 2.2
 _INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1660.0, 110.0
 _MS_TYPES = ("CIS", "RR", "SP")
 _MS_TYPE_SHARES = (0.39, 0.48, 0.13)
+_SCANNER_MIXES = {
+    "cohort": (SCANNERS, disability.SCANNER_COUNTS),
+    "external": (EXTERNAL_SCANNERS, disability.EXTERNAL_COUNTS),
+}
+_YEARLY = 0.15
+"""How much the latent score of an average patient grows in a year."""
+_LASTING = 0.5
+"""Correlation, between two visits, of what the causes do not explain."""
+_MISSED_VISITS = 0.1
 _FIRST_SCAN = date(2010, 1, 1)
 _RECRUITMENT_DAYS = 3300
 
@@ -83,15 +92,17 @@ class PlannedScan:
     """Standardised weighted sum of the causes."""
     probability: float = np.nan
     """p(y = 1) given the causes."""
-    edss: float = np.nan
-    """Observed score."""
+    score: float = np.nan
+    """Observed EDSS or PDDS."""
     scanner: int = 0
-    """Number in ``contrast.SCANNERS``."""
+    """Number in ``contrast.ALL_SCANNERS``."""
+    later: tuple[tuple[date, float], ...] = ()
+    """Date and score of every later visit without a scan; first scans only."""
 
     @property
     def label(self) -> int:
-        """1 where EDSS >= 3."""
-        return int(self.edss >= disability.EDSS_THRESHOLD)
+        """1 where the score is 3 or more."""
+        return int(self.score >= disability.THRESHOLD)
 
 
 def draw_cohort(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
@@ -108,14 +119,15 @@ def draw_cohort(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]
     -------
     tuple of PlannedScan
     """
-    digits = max(3, len(str(settings.n_patients)))
+    last = settings.first_patient + settings.n_patients
+    digits = max(3, len(str(last)))
     scans = []
-    for index in range(settings.n_patients):
+    for index in range(settings.first_patient, last):
         first = _draw_patient(index, f"sub-{index + 1:0{digits}d}", settings, seed)
         scans.append(first)
-        if index < settings.n_repeated:
+        if index < settings.first_patient + settings.n_repeated:
             scans.append(_follow_up(first, settings, seed))
-    return _label(scans, settings)
+    return _label(scans, settings, seed)
 
 
 def causes(scans: tuple[PlannedScan, ...] | list[PlannedScan]) -> dict[str, np.ndarray]:
@@ -188,17 +200,45 @@ def _follow_up(first: PlannedScan, settings: PhantomSettings, seed: int) -> Plan
     )
 
 
-def _label(scans: list[PlannedScan], settings: PhantomSettings) -> tuple[PlannedScan, ...]:
+def _label(scans: list[PlannedScan], settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
     """Score the cohort: the threshold is the one that gives the wanted prevalence here."""
     latent = disability.latent_score(causes(scans), CAUSES[settings.label])
     threshold = disability.threshold_for(latent, settings.label_noise, settings.prevalence)
     probability = disability.class_probability(latent, threshold, settings.label_noise)
     observed = latent + settings.label_noise * np.array([scan.unexplained for scan in scans])
-    scores = disability.edss(observed, threshold)
-    frequencies = disability.scanner_frequencies(settings.confounding)
+    ladder = disability.ladder(observed, threshold, settings.score)
+    used, counts = _SCANNER_MIXES[settings.scanner_mix]
+    frequencies = disability.scanner_frequencies(settings.confounding, counts)
     labelled = []
-    for scan, z, p, score in zip(scans, latent, probability, scores, strict=True):
-        of_class = np.cumsum(frequencies[int(score >= disability.EDSS_THRESHOLD)])
-        scanner = min(int(np.searchsorted(of_class, scan.scanner_draw, side="right")), len(SCANNERS) - 1)
-        labelled.append(replace(scan, latent=float(z), probability=float(p), edss=float(score), scanner=scanner))
+    for scan, z, p, score in zip(scans, latent, probability, ladder(observed), strict=True):
+        of_class = np.cumsum(frequencies[int(score >= disability.THRESHOLD)])
+        drawn = min(int(np.searchsorted(of_class, scan.scanner_draw, side="right")), len(used) - 1)
+        scan = replace(scan, latent=float(z), probability=float(p), score=float(score))
+        labelled.append(
+            replace(
+                scan,
+                scanner=ALL_SCANNERS.index(used[drawn]),
+                later=_later_scores(scan, ladder, settings, seed) if scan.visit == 0 else (),
+            )
+        )
     return tuple(labelled)
+
+
+def _later_scores(
+    first: PlannedScan, ladder: disability.Ladder, settings: PhantomSettings, seed: int
+) -> tuple[tuple[date, float], ...]:
+    """Score the years after the first scan: those whose causes are strong get worse faster.
+
+    What the causes do not explain changes between visits, so a later score is neither today's again nor known
+    from the image alone.
+    """
+    rng = np.random.default_rng([seed, 3, first.index])
+    scores = []
+    for year in range(1, settings.follow_up_years + 1):
+        days, attends, news = int(rng.integers(-60, 61)), rng.random() >= _MISSED_VISITS, rng.standard_normal()
+        unexplained = _LASTING * first.unexplained + np.sqrt(1 - _LASTING**2) * news
+        worse = year * _YEARLY * np.exp(first.latent / 2)
+        score = ladder(np.array(first.latent + worse + settings.label_noise * unexplained))
+        if attends:
+            scores.append((first.scan_date + timedelta(days=round(365.25 * year) + days), float(score)))
+    return tuple(scores)

@@ -62,6 +62,20 @@ SCANNERS = (
 )
 """Table 1."""
 
+# 3D FLAIR at 3 T (paper 2.1.2). Table 1 prints TR 2300 and TE 392 for it: at TI 1800 fluid is only dark with a TR near
+# 5000, and the train of varying flip angles weighs T2 as a spin echo near 120 ms does. The paper names no model.
+_MPRAGE_3T, _FLAIR_3D = Sequence(2300, 2.98, 900), Sequence(5000, 120, 1800)
+EXTERNAL_SCANNERS = (
+    Scanner("Skyra", 3.0, _MPRAGE_3T, _FLAIR_3D, 0.012),
+    Scanner("Prisma", 3.0, _MPRAGE_3T, _FLAIR_3D, 0.010),
+    Scanner("Verio", 3.0, _MPRAGE_3T, _FLAIR_3D, 0.014),
+    Scanner("Biograph mMR", 3.0, _MPRAGE_3T, _FLAIR_3D, 0.014),
+)
+"""Of an external cohort: other models, one protocol."""
+
+ALL_SCANNERS = SCANNERS + EXTERNAL_SCANNERS
+"""Scans name their scanner by its number here."""
+
 # CSF's T1 is long: 4.2 s is what these inversion times null.
 RELAXATION: Mapping[float, Mapping[str, Tissue]] = {
     1.5: {

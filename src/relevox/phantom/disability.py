@@ -1,4 +1,4 @@
-"""Disability: a latent score of the causes, noise, and the ordinal EDSS cut from it.
+"""Disability: a latent score of the causes, noise, and the ordinal score cut from it.
 
 The chance of class 1 is known for every scan, and with it the accuracy and
 the AUC that no classifier of the causes can beat (Bayes).
@@ -6,25 +6,48 @@ the AUC that no classifier of the causes can beat (Bayes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-EDSS_THRESHOLD = 3.0
-"""EDSS from which a scan is class 1."""
+THRESHOLD = 3.0
+"""EDSS, or PDDS, from which a scan is class 1."""
 
-# Shares within each class; medians 1.5 and 5.0, ranges 0-2.5 and 3-9 as in Table 2.
-_MILD = {0.0: 0.15, 1.0: 0.20, 1.5: 0.25, 2.0: 0.25, 2.5: 0.15}
-_MODERATE = {
-    3.0: 0.12, 3.5: 0.12, 4.0: 0.11, 4.5: 0.08, 5.0: 0.10, 5.5: 0.07, 6.0: 0.13,
-    6.5: 0.11, 7.0: 0.06, 7.5: 0.04, 8.0: 0.03, 8.5: 0.02, 9.0: 0.01,
+# Shares within class 0 and class 1. EDSS: medians 1.5 and 5.0, ranges 0-2.5 and 3-9 as in Table 2;
+# PDDS: medians 0.5 and 5.0, ranges 0-2 and 3-7 as in Table 3.
+_SHARES = {
+    "EDSS": (
+        {0.0: 0.15, 1.0: 0.20, 1.5: 0.25, 2.0: 0.25, 2.5: 0.15},
+        {
+            3.0: 0.12, 3.5: 0.12, 4.0: 0.11, 4.5: 0.08, 5.0: 0.10, 5.5: 0.07, 6.0: 0.13,
+            6.5: 0.11, 7.0: 0.06, 7.5: 0.04, 8.0: 0.03, 8.5: 0.02, 9.0: 0.01,
+        },
+    ),
+    "PDDS": ({0.0: 0.50, 1.0: 0.25, 2.0: 0.25}, {3.0: 0.20, 4.0: 0.20, 5.0: 0.25, 6.0: 0.25, 7.0: 0.10}),
 }  # fmt: skip
 
 SCANNER_COUNTS = ((19, 43, 7, 13, 133), (45, 21, 3, 38, 60))
 """Scans by class and scanner (Table 2), in the order of ``contrast.SCANNERS``."""
+
+
+EXTERNAL_COUNTS = ((55, 55, 55, 55), (55, 55, 55, 55))
+"""The same in the order of ``contrast.EXTERNAL_SCANNERS``: 440 scans on four models (paper 2.1.2, no counts given)."""
+
+
+class Ladder(NamedTuple):
+    """How a latent score becomes an ordinal one."""
+
+    cuts: np.ndarray
+    """``(k - 1,)`` ascending; a latent score above a cut reaches the next value."""
+    values: np.ndarray
+    """``(k,)`` ascending values of the ordinal score."""
+
+    def __call__(self, observed: np.ndarray) -> np.ndarray:
+        """Return the ordinal scores of latent ones, of any shape."""
+        return self.values[np.searchsorted(self.cuts, observed)]
 
 
 class Bayes(NamedTuple):
@@ -79,44 +102,44 @@ def threshold_for(latent: np.ndarray, noise: float, prevalence: float) -> float:
     )
 
 
-def edss(observed: np.ndarray, threshold: float) -> np.ndarray:
-    """Cut the noisy latent score into EDSS values.
+def ladder(observed: np.ndarray, threshold: float, score: str = "EDSS") -> Ladder:
+    """Choose the cuts that give a cohort the score's shares of values in either class.
 
     Parameters
     ----------
     observed : np.ndarray
-        ``(n,)`` latent score with its noise.
+        ``(n,)`` latent scores with their noise.
     threshold : float
-        Scores above it, and only they, become EDSS >= 3.
-
-    Returns
-    -------
-    np.ndarray
-        ``(n,)`` of valid EDSS values, growing with the score.
+        Scores above it, and only they, become 3 or more.
+    score : {"EDSS", "PDDS"}
+        Which ordinal score.
     """
-    values = np.empty(observed.shape)
-    for above, shares in ((False, _MILD), (True, _MODERATE)):
-        side = (observed > threshold) == above
-        if side.any():
-            cuts = np.quantile(observed[side], np.cumsum(list(shares.values()))[:-1])
-            values[side] = np.array(list(shares))[np.searchsorted(cuts, observed[side])]
-    return values
+    cuts, values = [], []
+    # where a class is empty, whoever enters it later comes to the step next to the threshold
+    below, above = _SHARES[score]
+    for side, shares, nobody in ((observed <= threshold, below, -np.inf), (observed > threshold, above, np.inf)):
+        steps = np.cumsum(list(shares.values()))[:-1]
+        cuts.append(np.quantile(observed[side], steps) if side.any() else np.full(len(steps), nobody))
+        values += list(shares)
+    return Ladder(np.concatenate([cuts[0], [threshold], cuts[1]]), np.array(values))
 
 
-def scanner_frequencies(confounding: float) -> np.ndarray:
+def scanner_frequencies(confounding: float, by_class_counts: Sequence[Sequence[int]] = SCANNER_COUNTS) -> np.ndarray:
     """Return how often each scanner is used, by class.
 
     Parameters
     ----------
     confounding : float
-        1: as in Table 2, 0: alike in both classes.
+        1: as in the counts (Table 2), 0: alike in both classes.
+    by_class_counts : sequence
+        ``(2, scanners)`` scans.
 
     Returns
     -------
     np.ndarray
         ``(2, scanners)``, rows sum to 1.
     """
-    counts = np.array(SCANNER_COUNTS, dtype=np.float64)
+    counts = np.array(by_class_counts, dtype=np.float64)
     by_class = counts / counts.sum(axis=1, keepdims=True)
     together = counts.sum(axis=0) / counts.sum()
     return confounding * by_class + (1 - confounding) * together

@@ -9,7 +9,7 @@ import numpy as np
 
 from relevox.phantom.anatomy import Anatomy, TemplateMaps, anatomical_velocity, make_anatomy
 from relevox.phantom.cohort import PlannedScan
-from relevox.phantom.contrast import SCANNERS, tissue_signals
+from relevox.phantom.contrast import ALL_SCANNERS, tissue_signals
 from relevox.phantom.lesions import Lesions, lesion_field, make_lesions
 from relevox.phantom.scanner import acquire
 
@@ -140,7 +140,7 @@ def native_volumes(anatomy: Anatomy, lesions: Lesions, voxel_ml: float) -> dict[
 def _images(
     shares: np.ndarray, brain_mask: np.ndarray, planned: PlannedScan, voxel_size_mm: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    scanner = SCANNERS[planned.scanner]
+    scanner = ALL_SCANNERS[planned.scanner]
     # averaging over a voxel averages its noise; the exponent is gentle, since other artefacts do not average
     noise = scanner.noise * _NOISE_VOXEL_MM / voxel_size_mm
     rng = np.random.default_rng([seed, 4, planned.index, planned.visit])

@@ -17,7 +17,7 @@ from relevox.imaging.regions import REGION_INDEX
 from relevox.phantom import disability
 from relevox.phantom.anatomy import LOBES, VENTRICLES, TemplateMaps, template_maps
 from relevox.phantom.cohort import CAUSES, PlannedScan, draw_cohort
-from relevox.phantom.contrast import SCANNERS, Scanner
+from relevox.phantom.contrast import ALL_SCANNERS, Scanner
 from relevox.phantom.contrast import Sequence as PulseSequence
 from relevox.phantom.simulated_scan import SimulatedScan, simulate_scan
 from relevox.records import Volume
@@ -110,7 +110,7 @@ def _write_scan(bids: Path, planned: PlannedScan, scan: SimulatedScan, voxel_siz
         write(SIMULATED, kind, getattr(scan, kind))
         for kind in ("t1w", "flair", "brain_mask", "lesion_mask", "jacobian")
     ]
-    scanner = SCANNERS[planned.scanner]
+    scanner = ALL_SCANNERS[planned.scanner]
     for kind, sequence in (("t1w", scanner.mprage), ("flair", scanner.flair)):
         image = layout.path(bids / SIMULATED, kind, planned.id, space=template.SPACE)
         written.append(tables.write_json(acquisition.beside(image), _sidecar(scanner, sequence)))
@@ -148,18 +148,25 @@ def _write_clinical(bids: Path, cohort: Sequence[PlannedScan], phantom: PhantomS
                 "session_id": scan.id.session,
                 "acq_time": scan.scan_date.isoformat(),
                 "age_years": round(scan.age_years, 2),
-                "scanner": SCANNERS[scan.scanner].name,
-                "field_strength_t": SCANNERS[scan.scanner].field_strength_t,
+                "scanner": ALL_SCANNERS[scan.scanner].name,
+                "field_strength_t": ALL_SCANNERS[scan.scanner].field_strength_t,
                 "disease_duration_years": round(scan.disease_duration_years, 2),
-                "EDSS": scan.edss,
-                "EDSS_date": scan.score_date.isoformat(),
+                phantom.score: scan.score,
+                f"{phantom.score}_date": scan.score_date.isoformat(),
             }
             for scan in scans
         ]
         tables.write(bids / participant / f"{participant}_sessions.tsv", rows)
     tables.write(bids / "participants.tsv", participants)
     tables.write_json(bids / "participants.json", _PARTICIPANT_COLUMNS)
-    tables.write_json(bids / "sessions.json", _SESSION_COLUMNS)
+    tables.write_json(bids / "sessions.json", _SESSION_COLUMNS | _score_columns(phantom.score))
+    later = [
+        {"participant_id": scan.id.participant, "date": on.isoformat(), phantom.score: score}
+        for scan in cohort
+        for on, score in scan.later
+    ]
+    if later:
+        tables.write(bids / "phenotype" / f"{phantom.score.lower()}.tsv", later)
 
 
 def _write_truth(
@@ -242,6 +249,9 @@ _SESSION_COLUMNS = {
     "scanner": {"Description": "Scanner model whose protocol was simulated"},
     "field_strength_t": {"Description": "Field strength", "Units": "T"},
     "disease_duration_years": {"Description": "Time since the first attack", "Units": "years"},
-    "EDSS": {"Description": "Expanded Disability Status Scale"},
-    "EDSS_date": {"Description": "Date of the EDSS"},
 }
+
+
+def _score_columns(score: str) -> dict[str, dict[str, str]]:
+    names = {"EDSS": "Expanded Disability Status Scale", "PDDS": "Patient Determined Disease Steps"}
+    return {score: {"Description": names[score]}, f"{score}_date": {"Description": f"Date of the {score}"}}
