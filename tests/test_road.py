@@ -19,6 +19,7 @@ pytestmark = pytest.mark.road
 NATIVE_ONLY = {"flair_to_t1w", "t1w_to_template", "t1w_to_template_warp", "overlay"}
 """Files that only a scan from native space has."""
 OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("prediction") and kind != "predictions"}
+OF_AN_EXTERNAL_COHORT = {"votes"}
 OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
 TRANSIENT = {"lock", "provenance", "checkpoint"}
 
@@ -44,6 +45,9 @@ def study(bids):
     folder = bids.parent / "study"
     relevox("run", bids, folder, "--preset", "tiny", "--workers", 1)
     relevox("benchmark", bids, folder)
+    elsewhere = bids.parent / "elsewhere"
+    relevox("simulate", elsewhere, "--preset", "tiny_external", "--workers", 1)
+    relevox("validate", folder, elsewhere, "--score", "PDDS", "--threshold", 3, "--workers", 2)
     relevox("report", folder)
     return folder
 
@@ -59,7 +63,12 @@ def state(folder):
 def test_every_kind_of_file_is_there(study):
     missing = {
         kind
-        for kind in set(layout.PATTERNS) - NATIVE_ONLY - OF_ONE_PATIENT - OF_THE_TRUTH - TRANSIENT
+        for kind in set(layout.PATTERNS)
+        - NATIVE_ONLY
+        - OF_ONE_PATIENT
+        - OF_AN_EXTERNAL_COHORT
+        - OF_THE_TRUTH
+        - TRANSIENT
         if not any(layout.find(study, kind))
     }
     assert missing == set()
@@ -72,6 +81,18 @@ def test_every_model_predicted_every_scan_once(study):
         by_model.setdefault(prediction.model, []).append(prediction.id)
     assert {"cnn", "volumes", "scanner", "age_sex"} <= set(by_model)
     assert all(sorted(ids) == sorted(cohort.ids) for ids in by_model.values())
+
+
+def test_the_external_cohort_was_voted_on_by_all_models(study):
+    own = layout.path(study, "external", name="external")
+    ballots = tables.read_ballots(study, "external")
+    assert {b.id for b in ballots if b.model == "cnn"} == set(tables.read_cohort(own).ids)
+    assert tables.read_json(layout.path(own, "cohort_card"))["score"] == "PDDS"
+    assert {row["verdict"] for row in tables.read(layout.path(own, "leak_audit"))} == {"none"}
+
+
+def test_a_study_is_no_external_cohort_of_itself(bids, study):
+    assert "leak-found" in relevox("validate", study, bids, "--name", "itself", "--workers", 1, expect=2)
 
 
 def test_the_input_folder_is_never_written_to(bids, study):

@@ -187,6 +187,47 @@ def report(out: Study, workers: Workers = 0) -> None:
 
 
 @_command()
+def validate(
+    out: Study,
+    external: Annotated[Path, typer.Argument(metavar="EXTERNAL_BIDS", help="Another cohort; never written to.")],
+    score: Annotated[Optional[str], typer.Option(help="Its score, PDDS say; default: the study's.")] = None,  # noqa: UP045
+    threshold: Annotated[Optional[float], typer.Option(help="Its threshold; default: the study's.")] = None,  # noqa: UP045
+    name: Annotated[str, typer.Option(help="Name of the cohort in the study folder.")] = "external",
+    settings: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--settings", help="A TOML file with [cohort] alone: window, direction ..."),
+    ] = None,
+    own_ids: Annotated[
+        bool, typer.Option("--own-ids", help="Both data sets number their patients on their own: 001 is not 001.")
+    ] = False,
+    participant_label: Participants = None,
+    skip_bad: SkipBad = False,
+    ignore_derivatives: IgnoreDerivatives = False,
+    workers: Workers = 0,
+) -> None:
+    """Let the models vote on an external cohort."""
+    from relevox import config
+    from relevox.stages import cohort, validate
+    from relevox.stages import report as report_stage
+    from relevox.store import layout
+
+    layout.existing(out, "settings")
+    of_study = _resolve(out, None, None)
+    given = of_study if settings is None else config.from_toml(_text(settings), of_study, settings.name)
+    of_cohort = validate.settings_for(of_study, given, score, threshold)
+    own = validate.folder(out, name)
+    with _study(out, of_study):
+        with _study(own, of_cohort):
+            made = _without_derivatives(of_cohort) if ignore_derivatives else of_cohort
+            _participant_level(external, own, made, workers, participant_label, skip_bad)
+            cohort.run(external, own, of_cohort)
+            validate.run(out, name, of_study, _local(workers), ids_are_related=not own_ids)
+        if layout.path(out, "report").exists():
+            report_stage.run(out, of_study, _local(workers))
+    _say_scores(own)
+
+
+@_command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A study folder with trained models.")],
     t1w: Annotated[Path, typer.Option("--t1w", help="Raw T1-weighted image (NIfTI).")],
@@ -205,7 +246,11 @@ def predict(
 @_command()
 def simulate(
     bids: Bids,
-    preset: Annotated[str, typer.Option(help="tiny or demo.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="tiny, demo, tiny_external or demo_external.")] = "tiny",
+    follow_up_years: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, max=20, help="Years with one more score each, without a scan."),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 0,
 ) -> None:
@@ -213,7 +258,10 @@ def simulate(
     from relevox.config import phantom_preset
     from relevox.stages import simulate as stage
 
-    stage.run(bids, phantom_preset(preset), seed, _local(workers))
+    phantom = phantom_preset(preset)
+    if follow_up_years is not None:
+        phantom = phantom.model_copy(update={"follow_up_years": follow_up_years})
+    stage.run(bids, phantom, seed, _local(workers))
     print(bids)
 
 
@@ -272,10 +320,12 @@ def _resolve(study: Path | None, preset_name: str | None, file: Path | None, ign
         resolved = config.from_toml(_text(own), base, own.name)
     else:
         resolved = base
-    if ignore_derivatives:
-        section = resolved.preprocessing.model_copy(update={"use_derivatives": False})
-        resolved = resolved.model_copy(update={"preprocessing": section})
-    return resolved
+    return _without_derivatives(resolved) if ignore_derivatives else resolved
+
+
+def _without_derivatives(settings):
+    section = settings.preprocessing.model_copy(update={"use_derivatives": False})
+    return settings.model_copy(update={"preprocessing": section})
 
 
 def _text(file: Path) -> str:
@@ -361,6 +411,14 @@ def _by_memory(workers: int) -> int:
 
 def _say_where(study: Path) -> None:
     """Print the scores side by side, and where the report is."""
+    from relevox.store import layout
+
+    _say_scores(study)
+    print(f"\nreport: {layout.path(study, 'report')}")
+
+
+def _say_scores(study: Path) -> None:
+    """Print what the models reach, side by side."""
     from relevox.store import layout, tables
 
     rows = [row for row in tables.read(layout.existing(study, "scores")) if row["level"] == "scan"]
@@ -379,7 +437,6 @@ def _say_where(study: Path) -> None:
     if bayes.exists():
         best = tables.read_json(bayes)
         print(f"{'best possible (Bayes)':<22}{best['bayes_accuracy']:<24.2f}{best['bayes_auc']:.2f}")
-    print(f"\nreport: {layout.path(study, 'report')}")
 
 
 if __name__ == "__main__":

@@ -161,6 +161,33 @@ class Prediction:
         return prediction_group(self.label, self.predicted)
 
 
+@dataclass(frozen=True)
+class Ballot:
+    """What the models of all folds say together about one scan of an external cohort (paper 2.5)."""
+
+    id: ScanId
+    """Patient and session."""
+    model: str
+    """``cnn``, ``volumes``, ..."""
+    label: int
+    """True class."""
+    predicted: int
+    """Class of the majority; an equal split is decided by the mean probability."""
+    probability: float
+    """Mean probability of class 1."""
+    share: float
+    """Share of the models that voted for class 1."""
+    decision: float
+    """Above 0.5 exactly where class 1 wins: the share, ties by the mean probability."""
+    fold_probabilities: tuple[float, ...]
+    """Probability of class 1, one a fold."""
+
+    @property
+    def group(self) -> str:
+        """``TP``, ``FP``, ``TN`` or ``FN``."""
+        return prediction_group(self.label, self.predicted)
+
+
 def prediction_group(label: int, predicted: int) -> str:
     """Name the cell of the confusion matrix.
 

@@ -64,3 +64,20 @@ def test_an_equal_split_is_decided_by_the_mean_probability(probabilities, predic
 
 def test_one_model_votes_as_its_argmax():
     assert vote(np.array([[0.5, 0.51, 0.49]])).predicted.tolist() == [0, 1, 0]
+
+
+def test_the_decision_is_above_a_half_exactly_where_class_1_wins():
+    rng = np.random.default_rng(3)
+    for n_models in (1, 2, 4, 7):
+        answer = vote(rng.random((n_models, 500)).round(2))  # rounding makes exact halves and ties
+        np.testing.assert_array_equal(answer.decision > 0.5, answer.predicted == 1)
+        assert answer.decision.min() >= 0 and answer.decision.max() <= 1
+
+
+def test_a_patients_scans_decide_together_by_all_their_votes():
+    # either scan has 2 of 4 votes; their mean probabilities, 0.35 and 0.6, decide for each and, equal votes, for both
+    answer = vote(np.array([[0.6, 0.8], [0.6, 0.8], [0.1, 0.4], [0.1, 0.4]]))
+    assert answer.predicted.tolist() == [0, 1] and answer.decision.mean() < 0.5
+    # one vote more outweighs any probability
+    answer = vote(np.array([[0.51, 0.51], [0.51, 0.51], [0.51, 0.0], [0.0, 0.0]]))
+    assert answer.decision.mean() > 0.5 > answer.probability.mean()

@@ -8,7 +8,7 @@ import torch
 
 from relevox.config import preset
 from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
-from relevox.stages import benchmark, evaluate, explain, train
+from relevox.stages import benchmark, evaluate, explain, train, validate
 from relevox.store import images, layout, models, provenance, tables
 
 
@@ -19,6 +19,7 @@ def one_thread():
         patch.setattr(train, "cores", lambda: 1)
         patch.setattr(evaluate, "cores", lambda: 1)
         patch.setattr(explain, "cores", lambda: 1)
+        patch.setattr(validate, "cores", lambda: 1)
         patch.setattr(benchmark, "cores", lambda: 1)
         torch.set_num_threads(1)
         yield
@@ -55,11 +56,11 @@ def trained_study(made_trained_study, tmp_path):
     return shutil.copytree(made_trained_study, tmp_path / "study")
 
 
-def make_study(study, settings):
-    """Fourteen scans of twelve patients, half of them positive; positives have a bright spot in FLAIR."""
-    rng = np.random.default_rng(0)
-    ids = [ScanId(f"sub-{n:02d}", "ses-01") for n in range(12)]
-    ids += [ScanId("sub-00", "ses-02"), ScanId("sub-01", "ses-02")]
+def make_study(study, settings, first=0, n_patients=12, scanners=("Avanto", "Tim Trio")):
+    """Two scans more than patients, half of them positive; positives have a bright spot in FLAIR."""
+    rng = np.random.default_rng(first)
+    ids = [ScanId(f"sub-{n:02d}", "ses-01") for n in range(first, first + n_patients)]
+    ids += [ScanId(f"sub-{n:02d}", "ses-02") for n in (first, first + 1)]
     observations = [
         Observation(
             id=scan,
@@ -67,7 +68,7 @@ def make_study(study, settings):
             label=int(scan.participant[-2:]) % 2,
             age_years=float(rng.uniform(20, 60)),
             sex="F" if rng.random() < 0.6 else "M",
-            scanner="Avanto" if rng.random() < 0.5 else "Tim Trio",
+            scanner=scanners[0] if rng.random() < 0.5 else scanners[1],
         )
         for scan in sorted(ids)
     ]

@@ -181,10 +181,10 @@ def test_a_baseline_finds_its_columns_in_any_cohort():
         np.testing.assert_array_equal(feature_values(design.features, cohort, ("x", "y"), volumes), design.values)
 
 
-def test_a_scanner_of_another_centre_is_in_none_of_the_columns():
+def test_a_scanner_of_another_centre_is_unknown_not_no_scanner_at_all():
     elsewhere = cohort_of((30.0, "F", "C"), (40.0, "M", "A"))
     found = feature_values(("scanner=A", "scanner=B", "z_ml"), elsewhere, ("x",), np.ones((2, 1)))
-    np.testing.assert_array_equal(found, [[0, 0, np.nan], [1, 0, np.nan]])
+    np.testing.assert_array_equal(found, [[np.nan, np.nan, np.nan], [1, 0, np.nan]])
 
 
 def test_models_come_in_the_reports_order():

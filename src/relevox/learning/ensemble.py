@@ -71,7 +71,7 @@ class Vote:
 
         Averaged over a patient's scans it is the majority of all their votes.
         """
-        return (1 - TIE_BREAK) * self.share + TIE_BREAK * self.probability
+        return _decision(self.share, self.probability)
 
 
 def vote(probabilities: np.ndarray) -> Vote:
@@ -88,7 +88,10 @@ def vote(probabilities: np.ndarray) -> Vote:
     [1, 0]
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    votes = (probabilities > 0.5).sum(axis=0)  # an exact 0.5 is a vote for class 0, as in argmax
-    mean, n_models = probabilities.mean(axis=0), len(probabilities)
-    majority = np.where(2 * votes == n_models, mean > 0.5, 2 * votes > n_models)
-    return Vote(predicted=majority.astype(np.int32), probability=mean, share=votes / n_models)
+    share = (probabilities > 0.5).mean(axis=0)  # an exact 0.5 is a vote for class 0, as in argmax
+    mean = probabilities.mean(axis=0)
+    return Vote(predicted=(_decision(share, mean) > 0.5).astype(np.int32), probability=mean, share=share)
+
+
+def _decision(share: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return 0.5 + (1 - TIE_BREAK) * (share - 0.5) + TIE_BREAK * (mean - 0.5)

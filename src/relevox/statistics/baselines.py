@@ -250,8 +250,9 @@ def feature_values(
 ) -> np.ndarray:
     """Look up the columns a fitted baseline asks for, in any cohort, ``(n, k)``.
 
-    A scanner the baseline was not trained on is 0 in all of its columns. A
-    feature that this cohort does not know is NaN, and becomes the training mean.
+    A feature that this cohort does not know is NaN, and becomes the training
+    mean. So does a scanner the baseline was not trained on: nothing is known of
+    it, and 0 in every column would be a scan from no scanner at all.
     """
     volumes = volumes_design(volume_names, volumes_ml)
     person = age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort])
@@ -260,8 +261,9 @@ def feature_values(
         name: column for d in (volumes, person, at_scan) for name, column in zip(d.features, d.values.T, strict=True)
     }
     scanners = np.array([o.scanner or "unknown" for o in cohort])
+    seen = np.isin(scanners, [feature.removeprefix(_SCANNER) for feature in features])
     columns = [
-        (scanners == feature.removeprefix(_SCANNER)).astype(float)
+        np.where(seen, scanners == feature.removeprefix(_SCANNER), np.nan)
         if feature.startswith(_SCANNER)
         else known.get(feature, np.full(len(cohort), np.nan))
         for feature in features

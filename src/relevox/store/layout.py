@@ -50,6 +50,9 @@ PATTERNS: dict[str, str] = {
     "baselines": "models/fold-{fold}/baselines.json",
     "subsets": "models/fold-{fold}/subsets.json",
     "leak_audit": "models/leak_audit.tsv",
+    # an external cohort: a study folder of its own, without models, and every model's answer to a scan
+    "external": "external/{name}",
+    "votes": "{scan}/predictions/{key}_desc-votes.json",
     # predictions
     "predictions": "predictions/{cohort}_predictions.tsv",
     "scores": "scores.tsv",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from relevox.errors import StudyError, TableError
-from relevox.records import Cohort, Observation, Prediction, ScanId
+from relevox.records import Ballot, Cohort, Observation, Prediction, ScanId
 from relevox.store import layout
 from relevox.store.atomic import write_text
 
@@ -294,6 +294,32 @@ def read_predictions(study: Path, cohort: str = "cohort") -> list[Prediction]:
         )
         for n, row in enumerate(read(file, ("model", "fold", "label", "probability")), start=1)
     ]
+
+
+def write_ballots(study: Path, ballots: Sequence[Ballot], cohort: str) -> Path:
+    """Write the votes on an external cohort, all models in one table; :func:`read_ballots` reads them back."""
+    rows = [
+        id_columns(b.id)
+        | {"model": b.model, "label": b.label, "predicted": b.predicted, "group": b.group}
+        | {"probability": b.probability, "vote_share": b.share, "decision": b.decision}
+        | {f"fold_{fold}": value for fold, value in enumerate(b.fold_probabilities)}
+        for b in ballots
+    ]
+    return write(layout.path(study, "predictions", cohort=cohort), rows)
+
+
+def read_ballots(study: Path, cohort: str) -> list[Ballot]:
+    """Read the votes on an external cohort."""
+    file = layout.existing(study, "predictions", cohort=cohort)
+    ballots = []
+    for n, row in enumerate(read(file, ("model", "label", "predicted", "probability", "vote_share", "decision")), 1):
+        folds = sorted((name for name in row if name.startswith("fold_")), key=lambda name: int(name[5:]))
+        numbers = (number(row, name, file, n) for name in ("probability", "vote_share", "decision"))
+        per_fold = tuple(number(row, name, file, n) for name in folds)
+        ballots.append(
+            Ballot(identity(row, file, n), row["model"], int(row["label"]), int(row["predicted"]), *numbers, per_fold)
+        )
+    return ballots
 
 
 def read_volumes(study: Path, cohort: Cohort) -> tuple[tuple[str, ...], np.ndarray]:
