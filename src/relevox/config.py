@@ -245,6 +245,16 @@ class EvaluationSettings(_Section):
     n_permutations: PositiveInt = 2000
     """Of patients' classes, for the test against chance."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    age_bands: tuple[PositiveFloat, ...] = (30.0, 40.0, 50.0)
+    """Where the bands of the age subgroups begin, in years."""
+    smallest_group: PositiveInt = 10
+    """Subgroups of fewer patients show no score."""
+    smallest_class: PositiveInt = 5
+    """Nor do measures that need a class of which a subgroup has fewer patients."""
+    conformal_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of conformal sets that may miss the true class."""
+    posthoc: tuple[tuple[float, float], ...] = ((2.0, 4.0),)
+    """Subsets of the predictions that are scored too: without the scores strictly between each pair."""
 
 
 class AttributionSettings(_Section):

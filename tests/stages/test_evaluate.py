@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_predictions(trained_study, tiny_settings):
     evaluate.run(trained_study, tiny_settings)
     rows = tables.read(layout.path(trained_study, "scores"))
     assert list(rows[0]) == list(scores.COLUMNS)
-    assert len(rows) == len(MODELS) * 2 * 6
+    assert len(rows) == (len(MODELS) + 1) * 2 * 6  # and the best subset of the volumes
     predictions = [p for p in tables.read_predictions(trained_study) if p.model == "volumes"]
     expected = classification_scores([p.label for p in predictions], [p.probability for p in predictions])
     for row in rows:
@@ -86,13 +86,15 @@ def test_the_network_is_compared_with_every_baseline_and_every_model_with_chance
     evaluate.run(trained_study, tiny_settings)
     rows = tables.read(layout.path(trained_study, "comparisons"))
     against = {row["against"] for row in rows if row["model"] == "cnn"}
-    assert against == {"chance", *MODELS[1:]}
-    assert {row["model"] for row in rows if row["against"] == "chance"} == set(MODELS)
+    scored = ["cnn", "volumes", "volumes_best", *MODELS[2:]]
+    assert against == {"chance", *scored[1:]}
+    assert {row["model"] for row in rows if row["against"] == "chance"} == set(scored)
     pairs = {(row["model"], row["against"]) for row in rows if row["against"] != "chance"}
-    assert pairs == set(combinations(MODELS, 2))
+    assert pairs == set(combinations(scored, 2))
     for name in against - {"chance"}:
         tests = [row["test"] for row in rows if (row["model"], row["against"]) == ("cnn", name)]
-        assert tests == ["delong", "mcnemar_durkalski", "mcnemar_obuchowski", "corrected_t"]
+        assert tests[:4] == ["delong", "mcnemar_durkalski", "mcnemar_obuchowski", "corrected_t"]
+        assert tests[4:] == ["paired_bootstrap"] * 8  # four measures, per scan and per patient
     found = {
         (row["model"], row["level"], row["measure"]): float(row["value"])
         for row in tables.read(layout.path(trained_study, "scores"))
@@ -105,7 +107,8 @@ def test_the_network_is_compared_with_every_baseline_and_every_model_with_chance
             expected = found[row["model"], "scan", "accuracy"] - found[row["against"], "scan", "accuracy"]
             assert float(row["difference"]) == pytest.approx(expected, abs=1e-9)
     calibrated = tables.read(layout.path(trained_study, "calibration"))
-    assert [row["model"] for row in calibrated] == MODELS
+    assert [row["model"] for row in calibrated if row["probability"] == "raw"] == MODELS
+    assert [row["model"] for row in calibrated if row["probability"] == "temperature"] == MODELS
 
 
 def test_validation_scans_are_predicted_by_the_models_of_the_fold_before_theirs(trained_study, tiny_settings):

@@ -34,6 +34,7 @@ GROUP_TITLES = {"TP": "true positives", "FP": "false positives", "TN": "true neg
 MODEL_COLOURS = {
     "cnn": "#12507B",
     "volumes": "#CC79A7",
+    "volumes_best": "#E3A9C8",
     "volumes_chosen": "#E3A9C8",
     "volumes_scanner": "#8E5B86",
     "scanner": "#7A7A7A",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,14 @@ from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.learning import ensemble
 from relevox.records import Cohort, Fold, Prediction
 from relevox.statistics import baselines
-from relevox.statistics.evaluation import calibration, comparisons, scores
-from relevox.statistics.evaluation import subsets as subset_rows
-from relevox.statistics.evaluation.answers import by_model
+from relevox.statistics.evaluation.tables import COLUMNS, Rows, out_of_fold_tables
 from relevox.statistics.folds import rounds
 from relevox.store import layout, models, provenance, tables
 
 logger = logging.getLogger("relevox")
+
+REFITTED = ("volumes", "age_sex")
+"""Baselines that are fitted again without each scanner; the others know the scanner itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     3. ``scores.tsv``: per scan and per patient, pooled with a patient-bootstrap
        interval, and mean and standard deviation over the folds.
     4. ``comparisons.tsv``: every pair of models on the same scans, and every model against chance;
-       ``calibration.tsv``: slope and intercept of every model.
+       ``calibration.tsv``: slope, intercept and Brier score, as they are and with a temperature.
+    5. ``evaluation/``: the first table of the report, subsets of the volumes, confounds, reliability, decision
+       curves, conformal sets, subgroups, and the ends of the scale.
 
     Parameters
     ----------
@@ -72,7 +75,12 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         study,
         stage="evaluate",
         name="cohort",
-        settings={"evaluation": settings.evaluation.model_dump(), "seed": settings.seed},
+        settings={
+            "evaluation": settings.evaluation.model_dump(),
+            "outcome": settings.cohort.outcome,
+            "class_weights": settings.training.class_weights,
+            "seed": settings.seed,
+        },
         inputs={name: provenance.digest(study, "train", name) for name in trained}
         | {name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")},
     )
@@ -92,27 +100,26 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         _in_order([prediction for outcome in outcomes for prediction in getattr(outcome.value, part)])
         for part in ("test", "validation", "subsets")
     )
-    found = {
-        "scores": (scores.score_table(test, settings.evaluation, settings.seed), scores.COLUMNS),
-        "comparisons": (comparisons.comparison_table(test, settings.evaluation, settings.seed), comparisons.COLUMNS),
-        "calibration": (calibration.calibration_table(test), calibration.COLUMNS),
-        "subset_scores": (
-            subset_rows.subset_table(
-                subsets, by_model(test)["cnn"], [o.value.chosen for o in outcomes], settings.evaluation, settings.seed
-            )
-            if subsets
-            else [],
-            subset_rows.COLUMNS,
-        ),
-    }
+    names, volumes = tables.read_volumes(study, cohort)
+    designs = [d for d in baselines.cohort_designs(cohort, names, volumes) if d.name in REFITTED and d.is_informative]
+    chosen = [outcome.value.chosen for outcome in outcomes]
+    found = out_of_fold_tables(test, validation, subsets, chosen, designs, settings, cohort)
     unit.record(
         [
             tables.write_predictions(study, test),
             tables.write_predictions(study, validation, "validation"),
-            *(tables.write(layout.path(study, kind), rows, columns) for kind, (rows, columns) in found.items() if rows),
+            *(
+                tables.write(layout.path(study, kind), found[kind], columns)
+                for kind, columns in COLUMNS.items()
+                if found.get(kind)
+            ),
         ]
     )
-    for row in found["scores"][0]:
+    _log(found)
+
+
+def _log(found: Mapping[str, Rows]) -> None:
+    for row in found["scores"]:
         if row["level"] == "scan" and row["measure"] in ("balanced_accuracy", "auc"):
             logger.info(
                 "evaluate: %s %s %.3f (%.3f to %.3f)",
@@ -121,6 +128,17 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
                 row["value"],
                 row["ci_low"],
                 row["ci_high"],
+            )
+    for row in found["confounds"]:
+        if row["measure"] == "auc" and row["within_interval"]:
+            logger.warning(
+                "evaluate: the %s model, which sees nothing of the brain, reaches an AUC of %.3f, inside or above the "
+                "network's interval (%.3f to %.3f)%s",
+                row["confound"],
+                row["confound_value"],
+                row["ci_low"],
+                row["ci_high"],
+                ": the network may have learned nothing else" if row["confound_driven"] else "",
             )
 
 

@@ -22,7 +22,10 @@ from relevox.statistics.scores import classification_scores
 CHOSEN = "volumes_chosen"
 """The subset of the volumes that does best on a fold's validation scans."""
 
-MODEL_ORDER = ("cnn", "volumes", CHOSEN, "volumes_scanner", "scanner", "age_sex", "score_at_scan")
+BEST = "volumes_best"
+"""The subset that does best on the test scans themselves: too good, and named so wherever it is shown."""
+
+MODEL_ORDER = ("cnn", "volumes", BEST, CHOSEN, "volumes_scanner", "scanner", "age_sex", "score_at_scan")
 """The network, what it has to beat, and what should not be able to guess the outcome at all."""
 
 CONFOUNDS = ("scanner", "age_sex")

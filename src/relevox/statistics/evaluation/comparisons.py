@@ -10,7 +10,10 @@ import numpy as np
 from relevox.config import EvaluationSettings
 from relevox.records import Prediction
 from relevox.statistics import comparison
-from relevox.statistics.evaluation.answers import Answers, by_model
+from relevox.statistics.evaluation.answers import LEVELS, Answers, by_model
+from relevox.statistics.evaluation.samples import difference, resampled_scores
+from relevox.statistics.resampling import Resampled
+from relevox.statistics.scores import MEASURES
 
 COLUMNS = (
     "model",
@@ -48,20 +51,23 @@ def comparison_table(
         Of both.
     """
     answers = by_model(predictions)
+    samples = {
+        level: resampled_scores({model: given.at(level) for model, given in answers.items()}, settings, seed)
+        for level in LEVELS
+    }
     rows = [_above_chance(model, given, settings, seed) for model, given in answers.items()]
-    for (model, a), (against, b) in combinations(answers.items(), 2):
-        rows += [{"model": model, "against": against} | row for row in compare(a, b, settings, seed)]
+    for a, b in combinations(answers, 2):
+        found = _tests(answers[a], answers[b])
+        for level in LEVELS:
+            n = len(answers[a].at(level))
+            found += _bootstrapped(difference(samples[level][a], samples[level][b]), level, n, settings)
+        rows += [{"model": a, "against": b} | row for row in found]
     return rows
 
 
-def compare(a: Answers, b: Answers, settings: EvaluationSettings, seed: int) -> list[dict[str, object]]:
-    """Compare two models' answers to the same scans: a row a test, without the models' names."""
-    patients_a, patients_b = a.at("patient"), b.at("patient")
-    areas = comparison.delong(patients_a.labels, patients_a.probability, patients_b.probability)
-    rows: list[dict[str, object]] = [
-        {"level": "patient", "test": "delong", "measure": "auc", "n": len(patients_a)}
-        | {"difference": areas.auc_a - areas.auc_b, "statistic": areas.z, "p": areas.p}
-    ]
+def _tests(a: Answers, b: Answers) -> list[dict[str, object]]:
+    """Compare two models' answers to the same scans by the tests of the literature: a row a test."""
+    rows = [_areas(a.at("patient"), b.at("patient"))]
     gain = a.correct.mean() - b.correct.mean()
     for method in ("durkalski", "obuchowski"):
         found = comparison.mcnemar_clustered(a.correct, b.correct, a.patients, method)
@@ -70,6 +76,24 @@ def compare(a: Answers, b: Answers, settings: EvaluationSettings, seed: int) -> 
             | {"difference": gain, "statistic": found.statistic, "p": found.p}
         )
     return rows + _over_folds(a, b)
+
+
+def _bootstrapped(found: Resampled, level: str, n: int, settings: EvaluationSettings) -> list[dict[str, object]]:
+    ends, p = found.interval(settings.confidence), found.p_zero()
+    return [
+        {"level": level, "test": "paired_bootstrap", "measure": measure, "n": n}
+        | {"difference": found.value[k], "ci_low": ends[k, 0], "ci_high": ends[k, 1], "p": p[k]}
+        for k, measure in enumerate(MEASURES)
+        if measure in ("accuracy", "balanced_accuracy", "auc", "brier")
+    ]
+
+
+def _areas(a: Answers, b: Answers) -> dict[str, object]:
+    row: dict[str, object] = {"level": "patient", "test": "delong", "measure": "auc", "n": len(a)}
+    if min(np.bincount(a.labels, minlength=2)) < 2:
+        return row  # no variance without two patients of a class
+    areas = comparison.delong(a.labels, a.probability, b.probability)
+    return row | {"difference": areas.auc_a - areas.auc_b, "statistic": areas.z, "p": areas.p}
 
 
 def _over_folds(a: Answers, b: Answers) -> list[dict[str, object]]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from relevox.config import EvaluationSettings
 from relevox.records import Prediction
 from relevox.statistics.comparison import delong
 from relevox.statistics.evaluation.answers import LEVELS, Answers, by_model
-from relevox.statistics.evaluation.scores import measure_rows
+from relevox.statistics.evaluation.samples import resampled_scores
+from relevox.statistics.scores import MEASURES as ALL_MEASURES
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc")
 """The measures of this table."""
@@ -51,19 +54,21 @@ def subset_table(
     seed : int
         Of the samples.
     """
-    counts = Counter(chosen)
+    counts, answers = Counter(chosen), by_model(predictions)
+    names = sorted(answers, key=lambda name: name.count("+"))
     rows = []
-    for subset, answers in sorted(by_model(predictions).items(), key=lambda item: item[0].count("+")):
-        for level in LEVELS:
-            at_level = answers.at(level)
-            found = {row["measure"]: row for row in measure_rows(at_level, settings, seed)}
-            row: dict[str, object] = {"subset": subset, "n_features": subset.count("+") + 1, "level": level}
+    for level in LEVELS:
+        at_level = {name: answers[name].at(level) for name in names}
+        for name, found in resampled_scores(at_level, settings, seed).items():
+            ends = found.interval(settings.confidence)
+            row: dict[str, object] = {"subset": name, "n_features": name.count("+") + 1, "level": level}
             for measure in MEASURES:
-                row |= _with_ends(measure, found[measure])
-            if level == "patient":
-                areas = delong(at_level.labels, network.at(level).probability, at_level.probability)
+                k = ALL_MEASURES.index(measure)
+                row |= {measure: found.value[k], f"{measure}_ci_low": ends[k, 0], f"{measure}_ci_high": ends[k, 1]}
+            if level == "patient" and min(np.bincount(network.labels, minlength=2)) > 1:
+                areas = delong(at_level[name].labels, network.at(level).probability, at_level[name].probability)
                 row |= {"cnn_auc_difference": areas.auc_a - areas.auc_b, "p_delong": areas.p}
-            rows.append(row | {"folds_that_chose_it": counts[subset], "n": len(at_level)})
+            rows.append(row | {"folds_that_chose_it": counts[name], "n": len(at_level[name])})
     return rows
 
 
@@ -71,7 +76,3 @@ def best_subset(rows: Sequence[Mapping[str, object]], level: str = "scan") -> Ma
     """Return the row with the largest AUC: chosen by the test scans, and therefore too good. None without rows."""
     at_level = [row for row in rows if row["level"] == level]
     return max(at_level, key=lambda row: row["auc"], default=None)
-
-
-def _with_ends(measure: str, row: Mapping[str, object]) -> dict[str, object]:
-    return {measure: row["value"], f"{measure}_ci_low": row["ci_low"], f"{measure}_ci_high": row["ci_high"]}
