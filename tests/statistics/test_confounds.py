@@ -64,6 +64,13 @@ def test_a_model_that_reads_the_brain_is_not():
     assert not (found.within_interval or found.not_shown_better or found.chance_within_strata or found.confound_driven)
 
 
+def test_where_scanner_and_class_are_the_same_nothing_can_be_shown():
+    y = np.repeat([0, 1], 20)
+    found = confound_verdict(y, np.where(y == 1, 0.9, 0.2), y * 0.8, np.arange(40), y.astype(str), n_bootstrap=50)
+    assert found.model == found.confound == 1.0 and np.isnan(found.stratified.value)
+    assert found.within_interval and found.confound_driven
+
+
 def test_the_verdict_of_a_model_against_itself_is_that_nothing_is_gained():
     y, p, _, _, patients = confounded(50)
     found = confound_verdict(y, p, p, patients, measure="accuracy", n_bootstrap=100)

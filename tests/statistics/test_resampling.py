@@ -47,6 +47,13 @@ def test_p_is_one_less_the_confidence_at_which_the_interval_meets_zero():
     assert found.interval(1 - p - 0.01)[0, 0] > 0 > found.interval(1 - p + 0.01)[0, 0]
 
 
+def test_samples_taken_in_blocks_are_the_same_samples(monkeypatch):
+    values, _, patients = drawn()
+    expected = mean_over_patients(values, patients, 200)
+    monkeypatch.setattr("relevox.statistics.resampling.WEIGHTS_AT_ONCE", 500)
+    assert mean_over_patients(values, patients, 200) == expected
+
+
 def test_one_patient_has_no_interval():
     found = mean_over_patients(np.array([1.0, 2.0]), np.array(["a", "a"]))
     assert found.value == 1.5 and np.isnan([found.ci_low, found.ci_high]).all()

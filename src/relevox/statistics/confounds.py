@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def chance_within_strata(self) -> bool:
-        """Within strata the model is not shown to be better than chance: its interval reaches 0.5."""
+        """Within strata the model is not shown to be better than chance: its interval reaches 0.5 (or no pair)."""
         return self.stratified is not None and not self.stratified.ci_low > 0.5
 
     @property
@@ -209,6 +209,6 @@ def confound_verdict(
         ci_high=high,
         confound=difference.value_b,
         difference=difference,
-        within_interval=bool(difference.value_b >= low),
+        within_interval=bool(difference.value_b >= (low if np.isfinite(low) else difference.value_a)),
         stratified=stratified,
     )

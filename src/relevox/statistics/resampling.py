@@ -18,6 +18,9 @@ from scipy import stats
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Weights ``(samples, n)`` of the scans to ``(k, samples)`` values; NaN where a sample does not define one."""
 
+WEIGHTS_AT_ONCE = 2_000_000
+"""Weights of scans in one block of samples: 16 MB."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -112,12 +115,18 @@ def resample(statistic: Statistic, patients: np.ndarray, n_bootstrap: int = 2000
         Of the draws: the same for all statistics of a cohort, so that models meet the same samples.
     """
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    n_patients = int(patient.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n_bootstrap)
+    n = int(patient.max()) + 1
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
+
+    def evaluate(times: np.ndarray) -> np.ndarray:
+        """``(samples, n_patients)`` how often each patient counts, to ``(k, samples)``."""
+        blocks = np.array_split(times, 1 + len(times) * len(patient) // WEIGHTS_AT_ONCE)
+        return np.concatenate([statistic(block[:, patient].astype(float)) for block in blocks], axis=1)
+
     return Resampled(
         value=statistic(np.ones((1, len(patient))))[:, 0],
-        draws=statistic(draws[:, patient].astype(float)),
-        left_out=statistic((np.arange(n_patients)[:, None] != patient).astype(float)),
+        draws=evaluate(draws),
+        left_out=evaluate(~np.eye(n, dtype=bool)),
     )
 
 
