@@ -286,6 +286,9 @@ class AnalysisSettings(_Section):
     out."""
     n_permutations: Annotated[int, Field(ge=0)] = 1000
     """Of whole patients, for the p-values of the voxel-wise regression; 0 makes none."""
+    min_lesion_scans: PositiveInt = 5
+    """Lesions are tested in voxels where this many scans of the group have one, and as many have none: a slope that
+    one or two scans carry reaches any t, also by chance, and no other voxel could pass the largest of them."""
     tfce: bool = False
     """Threshold-free cluster enhancement beside the largest |t|: slower, seconds a permutation at 1 mm."""
 
@@ -367,6 +370,7 @@ PRESETS: dict[str, Settings] = {
         # mirrored scans double every epoch; more of them only fit the noise of the labels
         training=_SIMULATED_RECIPE.model_copy(update={"max_epochs": 6}),
         attribution=AttributionSettings(integrated_gradients_steps=8),
+        analysis=AnalysisSettings(n_permutations=500),
     ),
     "tiny": Settings(
         preprocessing=PreprocessingSettings(voxel_size_mm=8),
@@ -374,7 +378,7 @@ PRESETS: dict[str, Settings] = {
         training=_SIMULATED_RECIPE.model_copy(update={"n_folds": 3, "max_epochs": 2, "batch_size": 4}),
         evaluation=EvaluationSettings(n_bootstrap=200),
         attribution=AttributionSettings(integrated_gradients_steps=4),
-        analysis=AnalysisSettings(n_permutations=99),
+        analysis=AnalysisSettings(n_permutations=99, min_lesion_scans=1),
     ),
 }
 """Named studies. ``tiny`` goes with the simulated cohort of that name: tests in seconds."""

@@ -11,6 +11,7 @@ from relevox.errors import Problems, StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.records import Cohort, Volume
 from relevox.stages import analyse
+from relevox.statistics.permutation import freedman_lane
 from relevox.store import images, layout, tables, template
 
 
@@ -278,3 +279,74 @@ def test_a_scans_own_regions_count_when_asked_for(explained_study, tiny_settings
     layout.path(explained_study, "analysis_groups").unlink()
     with pytest.raises(StudyError, match="99"):
         analyse.run(explained_study, changed(tiny_settings, parcellation="subject"))
+
+
+def regressor_rows(study):
+    return {(row["group"], row["regressor"]): row for row in rows_of(study, "analysis_regressors")}
+
+
+def test_p_maps_are_those_of_whole_patients_exchanged(analysed, tiny_settings):
+    scans = [scan for scan, group in group_of(analysed).items() if group == "TN"]
+    y = normalised_maps(analysed, tiny_settings, "lrp", scans)[:, BRAIN]
+    X = [stack(analysed, tiny_settings, kind, scans)[:, BRAIN] for kind in ("lesion_mask", "jacobian")]
+    patients = np.array([scan.participant for scan in scans])
+    expected = freedman_lane(y, X, patients, 99, seed=tiny_settings.seed)
+    rows = regressor_rows(analysed)
+    for j, name in enumerate(("lesion", "jacobian")):
+        found = group_map(analysed, "TN", name, "t")[BRAIN]
+        known = np.isfinite(expected.t[j])
+        np.testing.assert_allclose(found, np.where(known, expected.t[j], 0), rtol=1e-3, atol=1e-4)
+        p = 10.0 ** -group_map(analysed, "TN", name, "logpfwe")[BRAIN]
+        np.testing.assert_allclose(p, np.where(known, expected.p_fwe[j], 1), rtol=1e-3)
+        row = rows["TN", name]
+        assert float(row["smallest_p_fwe"]) == pytest.approx(np.nanmin(expected.p_fwe[j]))
+        assert int(row["voxels_fwe"]) == (expected.p_fwe[j][known] < 0.05).sum()
+        assert int(row["voxels_tested"]) == known.sum()
+        assert int(row["n_permutations"]) == expected.n_permutations
+        peak = np.array([float(row[f"peak_{axis}_mm"]) for axis in "xyz"])
+        voxel = np.rint(np.linalg.inv(template.load(8).affine) @ [*peak, 1]).astype(int)[:3]
+        assert abs(group_map(analysed, "TN", name, "t")[tuple(voxel)]) == np.abs(found).max()
+        assert REGIONS[template.load(8).regions[tuple(voxel)] - 1].name == row["peak_region"]
+
+
+def test_chance_is_measured_beside_the_formula(analysed):
+    for row in rows_of(analysed, "analysis_groups"):
+        if row["r2_expected_permuted"] != "n/a":
+            observed, chance = float(row["r2_mean"]), float(row["r2_expected_permuted"])
+            assert float(row["r2_above_chance"]) == pytest.approx(observed - chance, abs=1e-8)
+            assert chance == pytest.approx(float(row["r2_expected"]), rel=0.25)  # random maps
+
+
+def test_groups_too_small_for_a_test_say_so(analysed):
+    rows = regressor_rows(analysed)
+    assert rows["FN", "lesion"]["n_permutations"] == "n/a"
+    for group, row in ((key[0], row) for key, row in rows.items()):
+        if row["n_permutations"] != "n/a" and int(row["n_permutations"]) < 19:
+            assert "no p is below 0.05" in row["note"], group
+
+
+def test_lesions_of_too_few_scans_are_not_tested(explained_study, tiny_settings):
+    analyse.run(explained_study, changed(tiny_settings, min_lesion_scans=3, n_permutations=19))
+    scans = list(group_of(explained_study))
+    count = stack(explained_study, tiny_settings, "lesion_mask", scans).sum(axis=0)
+    t, beta = (group_map(explained_study, "all", "lesion", statistic) for statistic in ("t", "beta"))
+    assert (t[count < 3] == 0).all()
+    assert (t != 0).any()
+    assert (beta[BRAIN & (count == 1)] != 0).any()  # the fit itself uses them all
+
+
+def test_without_permutations_there_are_no_p_maps(explained_study, tiny_settings):
+    analyse.run(explained_study, changed(tiny_settings, n_permutations=0))
+    assert not list((explained_study / "analysis").glob("*_logpfwe.nii.gz"))
+    row = regressor_rows(explained_study)["all", "lesion"]
+    assert (row["n_permutations"], row["smallest_p_fwe"]) == ("n/a", "n/a")
+    assert row["partial_r2_median"] != "n/a"
+
+
+def test_clusters_are_enhanced_when_asked_for(explained_study, tiny_settings):
+    analyse.run(explained_study, changed(tiny_settings, n_permutations=19, tfce=True))
+    assert (group_map(explained_study, "all", "jacobian", "tfce") != 0).any()
+    row = regressor_rows(explained_study)["all", "jacobian"]
+    assert 0.05 <= float(row["smallest_p_tfce"]) <= 1
+    lowest = 10.0 ** -group_map(explained_study, "all", "jacobian", "logptfce").max()
+    assert float(row["smallest_p_tfce"]) == pytest.approx(lowest, rel=1e-4)

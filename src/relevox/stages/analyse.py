@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from relevox.config import Settings
+from relevox.engines.progress import progress, show_within
 from relevox.engines.workers import raise_failures, run_all
-from relevox.errors import StudyError
-from relevox.imaging.regions import REGIONS
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
 from relevox.stages import analyse_regions as by_region
-from relevox.stages.analyse_regions import ScanRegions
+from relevox.stages.analyse_inference import COMMON
+from relevox.stages.analyse_scan import ScanRegions, gather
 from relevox.stages.analyse_voxels import AVERAGED, GROUP_COLUMNS, REGRESSOR_COLUMNS, Members, analyse_group
 from relevox.statistics.localisation import auc
-from relevox.statistics.regions import RegionTable
 from relevox.statistics.resampling import correlation
 from relevox.store import explanations, layout, models, provenance, stacks, tables, template
 
@@ -26,8 +25,6 @@ logger = logging.getLogger("relevox")
 
 ALL = "all"
 """Beside TP, FP, TN and FN: every scan."""
-
-INDEX = [region.index for region in REGIONS]
 
 SUBJECT_LEVEL = {"age": "age_years", "disease_duration": "disease_duration_years"}
 """Regressors with one number a scan, and their field of an observation."""
@@ -38,7 +35,8 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
 
     1. Per scan: region shares of every map, over the scan's own brain; its maps go into temporary files.
     2. Tables by region: one row a scan, and means over the groups.
-    3. Per group: mean maps, and the voxel-wise regression of the first method's map.
+    3. Per group: mean maps; the voxel-wise regression of the first method's map; its p-values, by
+       permutations of whole patients.
     4. Input leak: what the mean intensity of each channel says of lesion load and class.
 
     Every map is scaled first, so that its absolute relevance sums to 1 (``analysis.normalise``).
@@ -51,7 +49,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     settings : Settings
         ``analysis``, ``attribution.methods``, ``evaluation`` (bootstrap) and ``seed``.
     workers : int
-        Scans read at once.
+        Scans read at once, and threads of the permutations. They change no result.
 
     Raises
     ------
@@ -69,7 +67,10 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     known = {name: _subject_level(cohort, name) for name in settings.analysis.regressors if name in SUBJECT_LEVEL}
     order, members = arrange(cohort, predictions, known)
     scans = [cohort.ids[i] for i in order]
-    dtypes = dict.fromkeys((*settings.attribution.methods, *AVERAGED), np.float32) | {"lesion": np.uint8}
+    dtypes = dict.fromkeys((*settings.attribution.methods, *AVERAGED), np.float32) | {
+        "lesion": np.uint8,
+        COMMON: np.uint8,
+    }
     with stacks.stack(study, (len(scans), int(head.brain_mask.sum())), dtypes) as stack:
         outcomes = run_all(
             partial(gather, stack, settings),
@@ -80,10 +81,14 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         )
         raise_failures(outcomes)
         found = {scan: outcome.value for scan, outcome in zip(scans, outcomes, strict=True)}
-        groups = [
-            analyse_group(stack, settings, head, one, {name: values[order] for name, values in known.items()})
-            for one in members.values()
-        ]
+        known = {name: values[order] for name, values in known.items()}
+        groups = []
+        with progress("analyse groups", len(members)) as bar:
+            for group, one in members.items():
+                show = partial(show_within, f"test {group}")
+                groups.append(analyse_group(stack, settings, head, one, known, workers, show))
+                if bar is not None:
+                    bar.advance(group)
     outputs = [path for group in groups for path in group.written]
     outputs.append(tables.write(layout.path(study, "analysis_groups"), [g.row for g in groups], GROUP_COLUMNS))
     rows = [row for group in groups for row in group.regressors]
@@ -125,35 +130,6 @@ def arrange(
         fitted = slice(start, start + int((rows < n_known).sum()))
         members[name] = Members(name, tuple(cohort.ids[order[r]] for r in rows), rows, fitted)
     return order, members
-
-
-def gather(stack: stacks.Stack, settings: Settings, item: tuple[int, ScanId]) -> ScanRegions:
-    """Read the maps of one scan: measure their regions, and put them into the stack."""
-    row, scan = item
-    space, study = settings.preprocessing.space, stack.study
-    head = template.load(settings.preprocessing.voxel_size_mm, settings.preprocessing.periventricular_mm)
-    shape, inside = head.brain_mask.shape, head.brain_mask
-
-    def image(kind: str, **entities: object) -> np.ndarray:
-        return explanations.read_on_grid(study, kind, scan, shape, space=space, **entities)
-
-    labels = head.regions if settings.analysis.parcellation == "template" else _own_regions(study, scan, shape, space)
-    counter = RegionTable(labels, image("brain_mask") > 0, INDEX)
-    shares, empty = {}, 0
-    for method in settings.attribution.methods:
-        relevance = image("relevance", method=method)
-        total = np.abs(relevance).sum(dtype=np.float64)
-        empty += total == 0
-        if settings.analysis.normalise and total > 0:
-            relevance = relevance / total
-        shares[method] = counter.shares(relevance, by_region.percentiles(settings))
-        stack.put(method, row, relevance[inside])
-    stack.put("lesion", row, image("lesion_mask")[inside] > 0)
-    stack.put("jacobian", row, image("jacobian")[inside])
-    stack.put("t1w", row, image("t1w")[inside])
-    file = layout.existing(study, "occlusion", scan)
-    delta = {int(r["index"]): tables.number(r, "delta", file) for r in tables.read(file, ("index", "delta"))}
-    return ScanRegions(shares, np.array([delta[index] for index in INDEX]), int(empty))
 
 
 def leak_rows(study: Path, settings: Settings, cohort: Cohort) -> list[dict[str, object]]:
@@ -222,25 +198,3 @@ def _write_regions(
 def _subject_level(cohort: Cohort, name: str) -> np.ndarray:
     """Return a regressor with one number a scan, ``(n,)`` in the cohort's order; NaN where unknown."""
     return np.array([getattr(observation, SUBJECT_LEVEL[name]) for observation in cohort], dtype=np.float64)
-
-
-def _own_regions(study: Path, scan: ScanId, shape: tuple[int, ...], space: str) -> np.ndarray:
-    """Read the regions found in a scan, ``(x, y, z)`` int."""
-    file = layout.path(study, "regions", scan, space=space)
-    if not file.exists():
-        raise StudyError(
-            f"expected regions of {scan}, because analysis.parcellation is 'subject', but it has none",
-            code="regions-missing",
-            file=file.relative_to(study),
-            remedy="preprocess this scan, or set analysis.parcellation to 'template'",
-        )
-    labels = np.rint(explanations.read_on_grid(study, "regions", scan, shape, space=space)).astype(int)
-    unknown = sorted(set(np.unique(labels).tolist()) - {0, *INDEX})
-    if unknown:
-        raise StudyError(
-            f"expected the labels 0 to {max(INDEX)}, but {scan} also has {', '.join(map(str, unknown[:5]))}",
-            code="regions-unknown",
-            file=file.relative_to(study),
-            remedy="give a parcellation with the labels of relevox (docs/definitions.md)",
-        )
-    return labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from relevox.config import Settings
 from relevox.imaging.regions import REGIONS
 from relevox.records import Cohort, Prediction, ScanId
+from relevox.stages.analyse_scan import ScanRegions, percentiles
 from relevox.statistics.averaging import Averages, average_over
 from relevox.statistics.regions import RegionShares
 from relevox.store import layout, tables
@@ -54,23 +54,6 @@ SCAN_COLUMNS = (
     "mean_relevance",
 )
 OCCLUSION_COLUMNS = ("group", "region", "n_scans", "mean_delta", "sd_delta", "mean_absolute_delta")
-
-
-@dataclass(frozen=True)
-class ScanRegions:
-    """What the regions of one scan show."""
-
-    shares: Mapping[str, RegionShares]
-    """By attribution method."""
-    deltas: np.ndarray
-    """``(r,)`` region occlusion, logits."""
-    empty_maps: int
-    """Maps that are zero everywhere."""
-
-
-def percentiles(settings: Settings) -> list[float]:
-    """Return the thresholds of the tables: the study's own, and the sweep."""
-    return sorted({settings.analysis.percentile, *settings.analysis.percentile_sweep})
 
 
 def averaging(settings: Settings) -> dict[str, object]:

@@ -1,8 +1,8 @@
-"""What ``analyse`` does for one group of scans: mean maps and the voxel-wise regression."""
+"""What ``analyse`` does for one group of scans: mean maps, the voxel-wise regression, its p-values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from relevox.config import Settings
 from relevox.imaging.template import Template
 from relevox.records import ScanId, VoxelwiseFit
+from relevox.stages.analyse_inference import infer, keep_common
 from relevox.stages.analyse_regions import n_patients
 from relevox.statistics.averaging import scan_weights, weighted_mean
 from relevox.statistics.voxelwise import SCANS_AT_ONCE, VoxelwiseRegression
@@ -98,22 +99,32 @@ class GroupResult:
 
 
 def analyse_group(
-    stack: Stack, settings: Settings, head: Template, members: Members, known: Mapping[str, np.ndarray]
+    stack: Stack,
+    settings: Settings,
+    head: Template,
+    members: Members,
+    known: Mapping[str, np.ndarray],
+    threads: int = 1,
+    progress: Callable[[int, int], object] | None = None,
 ) -> GroupResult:
-    """Average and fit one group.
+    """Average, fit and test one group.
 
     Parameters
     ----------
     stack : Stack
         Maps of all scans over the template's brain.
     settings : Settings
-        ``analysis`` and ``attribution.methods``.
+        ``analysis``, ``attribution.methods`` and ``seed``.
     head : Template
         Where the voxels lie.
     members : Members
         The group.
     known : mapping of str to ndarray
         Regressors with one number a scan, ``(n,)`` over the rows of the stack.
+    threads : int
+        For the permutations.
+    progress : callable, optional
+        Told how many of their (done, total) steps are done.
     """
     scans, regressors = members.scans, settings.analysis.regressors
     maps = GroupMaps(stack.study, members.group, head.brain_mask, head.affine)
@@ -149,6 +160,16 @@ def analyse_group(
     row |= _r2_row(fit)
     for j, one in enumerate(rows):
         one |= _regressor_row(fit, j, members.fitted_patients)
+    if settings.analysis.n_permutations:
+        common = [
+            keep_common(stack, members.fitted, settings.analysis.min_lesion_scans) if name == "lesion" else x
+            for name, x in zip(regressors, X, strict=True)
+        ]
+        found_by, expected = infer(maps, settings, head, y, X, common, members.fitted_patients, threads, progress)
+        for one, found in zip(rows, found_by, strict=True):
+            one |= found
+        if np.isfinite(expected):
+            row |= {"r2_expected_permuted": expected, "r2_above_chance": row["r2_mean"] - expected}
     return result([*notes, *_coverage(fit, regressors)])
 
 

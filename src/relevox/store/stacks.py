@@ -31,15 +31,17 @@ class Stack:
 
     def put(self, name: str, row: int, values: np.ndarray) -> None:
         """Write the ``(v,)`` values of one scan."""
-        self._map(name, "r+")[row] = values
+        file = layout.path(self.study, "group_stack", desc=name)
+        mapped = np.load(file, mmap_mode="r")
+        # not through the map: on a cluster's disk, maps of two machines overwrite each other's pages
+        with open(file, "r+b") as opened:
+            opened.seek(mapped.offset + row * mapped.strides[0])
+            opened.write(np.broadcast_to(values, mapped.shape[1:]).astype(mapped.dtype).tobytes())
 
     def get(self, name: str) -> np.ndarray:
         """Return the ``(n, v)`` values of all scans, read where they are used."""
-        return self._map(name, "r")
-
-    def _map(self, name: str, mode: str) -> np.ndarray:
         # a plain view: np.memmap's subclass costs time in every slice
-        return np.load(layout.path(self.study, "group_stack", desc=name), mmap_mode=mode).view(np.ndarray)
+        return np.load(layout.path(self.study, "group_stack", desc=name), mmap_mode="r").view(np.ndarray)
 
 
 @contextmanager
