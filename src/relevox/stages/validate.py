@@ -300,7 +300,7 @@ def _write(
     evaluation, seed = settings.evaluation, settings.seed
     scores = external.external_scores(ballots, [o.scanner for o in cohort], evaluation, seed)
     compared = external.external_comparisons(ballots, evaluation, seed)
-    calibrated = calibration.calibration_table(external.by_mean(ballots))
+    calibrated = calibration.calibration_table({"raw": external.by_mean(ballots)}, evaluation, seed)
     for row in scores:
         if row["model"] == "cnn" and row["level"] == "scan" and row["measure"] in ("balanced_accuracy", "auc"):
             found = (row["value"], row["ci_low"], row["ci_high"])
