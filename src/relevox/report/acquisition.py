@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relevox.report.page import Table
 from relevox.report.results import Row
-from relevox.report.tables import DASH
+from relevox.report.tables import DASH, NO_BREAK
 
 _DIGITS = {
     "field_strength_t": 2,
@@ -67,7 +67,7 @@ def acquisition_table(rows: Sequence[Row], n_scans: int) -> Table | None:
                 *measures[1:],
                 _words([_voxel(row) for row in images]),
                 _words([_known(row["plane"]) for row in images]),
-                f"{n} ({100 * n / n_scans:.0f} %)",
+                f"{n} ({100 * n / n_scans:.0f} %)".replace(" ", NO_BREAK),
             )
         )
     if not body:
@@ -78,6 +78,14 @@ def acquisition_table(rows: Sequence[Row], n_scans: int) -> Table | None:
         "slices: their plane, where one edge is clearly the thickest. TR, TE, TI: repetition, echo and inversion time."
     )
     return Table(caption, HEADER, body)
+
+
+def acquisition_rows(table: Table) -> list[dict[str, object]]:
+    """Return the table as rows of a file."""
+    return [
+        {name: cell.replace(NO_BREAK, " ").replace(DASH, "") for name, cell in zip(table.header, row, strict=True)}
+        for row in table.rows
+    ]
 
 
 def _values(numbers: Sequence[float], digits: int) -> str:

@@ -12,7 +12,7 @@ from relevox.records import Cohort
 from relevox.report.drawing import readable
 from relevox.report.page import Table
 from relevox.report.results import StudyResults
-from relevox.report.tables import DASH, INDENT, number, p_value
+from relevox.report.tables import DASH, INDENT, NO_BREAK, number, p_value
 from relevox.statistics.cohort_rows import (
     ONE_SCAN,
     DescribedRow,
@@ -104,7 +104,7 @@ def cohort_rows(described: DescribedCohort) -> list[DescribedRow]:
     table += measure("age (years)", values("age_years"))
     table += measure("disease duration (years)", values("disease_duration_years"))
     for name, column in zip(described.volume_names, described.volumes_ml.T, strict=True):
-        table += measure(f"{readable(name)} (ml)", column)
+        table += measure(f"{readable(name).replace('brainstem ', 'brainstem, ')} (ml)", column)
     table += describe_counts("scanner, scans", [o.scanner for o in cohort], labels, tested=last)
     strengths = [f"{o.field_strength_t:g} T" if math.isfinite(o.field_strength_t) else "" for o in cohort]
     table += describe_counts("field strength, scans", strengths, labels, tested=last)
@@ -161,7 +161,9 @@ def cohort_table(described: DescribedCohort, title: str = "The cohort by class")
         if row.is_level:
             body.append((INDENT + row.name, *row.cells, "", "", "", "", ""))
             continue
-        tests = ("not tested", "", "") if c is None else (p_value(c.p), c.test, _effect(c.effect, c.effect_name))
+        tests = (
+            (f"not{NO_BREAK}tested", "", "") if c is None else (p_value(c.p), c.test, _effect(c.effect, c.effect_name))
+        )
         body.append((row.name, *row.cells, *tests, _higher(row, described.classes), f"{row.n} ({row.missing})"))
     caption = (
         f"{title}: mean (SD), median [range] of the {described.score}, or number (%). The {described.score} defines "
@@ -183,13 +185,14 @@ def _patients(count: int) -> str:
 
 
 def _effect(effect: float, name: str) -> str:
-    return f"{_SHORT.get(name, name)} {number(effect)}" if math.isfinite(effect) else DASH
+    return f"{_SHORT.get(name, name)}{NO_BREAK}{number(effect)}" if math.isfinite(effect) else DASH
 
 
 def _higher(row: DescribedRow, classes: tuple[str, str]) -> str:
-    if row.higher is None:
+    if row.higher is None or abs(row.comparison.effect) < 0.005:  # printed as 0.00
         return ""
-    return f"{row.leading}: {classes[row.higher]}" if row.leading else classes[row.higher]
+    name = classes[row.higher].replace(" ", NO_BREAK)
+    return f"{row.leading}: {name}" if row.leading else name
 
 
 def cohort_numbers(described: DescribedCohort) -> list[dict[str, object]]:
@@ -208,7 +211,7 @@ def cohort_numbers(described: DescribedCohort) -> list[dict[str, object]]:
                 "p": math.nan if c is None else c.p,
                 "effect": math.nan if c is None else c.effect,
                 "effect_name": "" if c is None else c.effect_name,
-                "higher_in": _higher(row, described.classes),
+                "higher_in": _higher(row, described.classes).replace(NO_BREAK, " "),
                 "n": row.n,
                 "missing": row.missing,
             }

@@ -80,7 +80,17 @@ class Picture:
     kind: str = "picture"
 
 
-Block = Text | Headed | Bullets | Note | Cards | Table | Picture
+@dataclass(frozen=True)
+class Details:
+    """A table that is folded until a reader asks for it."""
+
+    summary: str
+    """The line that unfolds it."""
+    table: Table
+    kind: str = "details"
+
+
+Block = Text | Headed | Bullets | Note | Cards | Table | Picture | Details
 
 
 @dataclass(frozen=True)

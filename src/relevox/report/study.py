@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from relevox.report import section_cohort, section_maps, section_scores, tables
+from relevox.report import checklist, section_cohort, section_maps, section_scores, tables
 from relevox.report.drawing import readable
 from relevox.report.limits import SIMULATED, baseline_sentences, limits
 from relevox.report.methods import methods
@@ -40,10 +40,19 @@ def study_page(results: StudyResults, version: str) -> str:
             Section("causes", "Known causes", causes(results)),
             Section("limits", "Limits", [Bullets(limits(results))]),
             Section("methods", "Methods", [Headed(methods(results))]),
+            Section("checklists", "Reporting checklists", _checklists(results)),
         ],
         version,
         SIMULATED if results.simulated else "",
     )
+
+
+def _checklists(results: StudyResults) -> list[Block]:
+    said = (
+        "What the study itself can say to the items of two reporting guidelines, in our own words. The rest is marked "
+        "as the author's. To be pasted: checklists/*.md in the study folder."
+    )
+    return [Text([said]), *(checklist.details(name, results) for name in checklist.CHECKLISTS)]
 
 
 def _glance(results: StudyResults) -> list[Block]:

@@ -12,6 +12,7 @@ from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES
 from relevox.statistics.baselines import model_order
 
 INDENT = "\N{EM SPACE}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
 
 

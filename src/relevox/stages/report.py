@@ -13,8 +13,8 @@ from relevox.config import Settings
 from relevox.errors import StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
-from relevox.report import cohort_tables
-from relevox.report.acquisition import acquisition_table
+from relevox.report import checklist, cohort_tables
+from relevox.report.acquisition import acquisition_rows, acquisition_table
 from relevox.report.methods import unique_steps
 from relevox.report.plain import latex
 from relevox.report.results import Example, RegionShare, StudyResults
@@ -137,7 +137,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> Path:
         logger.info("report: up to date")
         return page
     write_text(page, study_page(results, __version__))
-    unit.record([page, *_write_tables(study, results)])
+    unit.record([page, *_write_tables(study, results), *_write_checklists(study, results)])
     logger.info("report: %d scans, %d files read, %s", len(results.cohort), len(reader.read), page.name)
     return page
 
@@ -148,12 +148,23 @@ def _write_tables(study: Path, results: StudyResults) -> list[Path]:
     made = {2: (cohort_tables.cohort_table(described), cohort_tables.cohort_numbers(described))}
     acquired = acquisition_table(results.acquisition, len(results.cohort))
     if acquired is not None:
-        made[1] = (acquired, [dict(zip(acquired.header, row, strict=True)) for row in acquired.rows])
+        made[1] = (acquired, acquisition_rows(acquired))
     written = []
     for number, (table, rows) in sorted(made.items()):
         written.append(tables.write(layout.path(study, "table", number=number, suffix="tsv"), rows))
         tex = layout.path(study, "table", number=number, suffix="tex")
         written.append(write_text(tex, latex(table, f"tab:relevox-{number}")))
+    return written
+
+
+def _write_checklists(study: Path, results: StudyResults) -> list[Path]:
+    """Write the reporting checklists, as tables and to be pasted."""
+    written = []
+    for name in checklist.CHECKLISTS:
+        file = layout.path(study, "checklist", name=name, suffix="tsv")
+        written.append(tables.write(file, checklist.rows(name, results)))
+        page = layout.path(study, "checklist", name=name, suffix="md")
+        written.append(write_text(page, checklist.markdown(name, results)))
     return written
 
 

@@ -103,6 +103,7 @@ PATTERNS: dict[str, str] = {
     # report
     "report": "report/report.html",
     "table": "tables/table{number}.{suffix}",
+    "checklist": "checklists/{name}.{suffix}",
 }
 
 
