@@ -100,6 +100,12 @@ PATTERNS: dict[str, str] = {
     "prediction_page": "report.html",
     # printed tables of a paper, recomputed
     "published": "published_tables.{suffix}",
+    # a bundle: the models of a study, to be shared
+    "bundle_card": "model.json",
+    "bundle_weights": "fold-{fold}.safetensors",
+    "bundle_mean_scan": "mean_scan.safetensors",
+    "bundle_onnx": "fold-{fold}.onnx",
+    "bundle_text": "MODEL_CARD.md",
     # report
     "report": "report/report.html",
     "table": "tables/table{number}.{suffix}",

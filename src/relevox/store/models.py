@@ -6,9 +6,12 @@ can be given away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+import torch
 
 from relevox import __version__
 from relevox.config import Settings
@@ -20,6 +23,9 @@ CHANNELS = ("T1w", "FLAIR")
 """What the network sees, in the order of its channels."""
 
 ARCHITECTURE = "ResNet3d"
+
+_FROM_SETTINGS = ("architecture", "channels", "widths", "head_widths", "negative_slope", "normalisation", "space")
+_FROM_SETTINGS += ("voxel_size_mm", "shape", "outcome")
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,9 @@ def load(study: Path, fold: int) -> tuple[ResNet3d, ModelCard]:
         When the fold has not been trained.
     """
     file = layout.existing(study, "model", fold=fold)
-    card = _card(tables.read_json(file), file.relative_to(study))
+    card = read_card(tables.read_json(file), file.relative_to(study))
     weights_file = layout.path(study, "model_weights", fold=fold)
-    state = weights.load(weights_file, card.sha256)
-    network = weights.load_into(card.build(), state, weights_file.relative_to(study).as_posix())
-    return network, card
+    return read_network(card, weights_file, weights_file.relative_to(study).as_posix()), card
 
 
 def load_all(study: Path, settings: Settings) -> list[ResNet3d]:
@@ -121,6 +125,11 @@ def load_all(study: Path, settings: Settings) -> list[ResNet3d]:
     ModelError
         When one is missing, or was trained on other inputs than the settings describe.
     """
+    return [network for network, _ in load_with_cards(study, settings)]
+
+
+def load_with_cards(study: Path, settings: Settings) -> list[tuple[ResNet3d, ModelCard]]:
+    """Read the networks of all folds with their cards; raises what :func:`load_all` does."""
     folds = range(settings.training.n_folds)
     missing = [fold for fold in folds if not layout.path(study, "model", fold=fold).exists()]
     if missing:
@@ -130,25 +139,77 @@ def load_all(study: Path, settings: Settings) -> list[ResNet3d]:
             file=layout.PATTERNS["model"].format(fold=missing[0]),
             remedy="train the study to the end: fewer models would be another classifier",
         )
-    networks = []
-    expected = (settings.preprocessing.shape, settings.preprocessing.normalisation, settings.preprocessing.space)
-    for fold in folds:
-        network, card = load(study, fold)
-        found = (tuple(card.shape), card.normalisation, card.space)
-        if found != expected:
+    loaded = [load(study, fold) for fold in folds]
+    check_inputs([card for _, card in loaded], settings, layout.PATTERNS["settings"])
+    return loaded
+
+
+def read_network(card: ModelCard, file: Path, name: str = "") -> ResNet3d:
+    """Read the weights a card was written for into its network, in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, was changed, or holds the weights of another network.
+    """
+    state = weights.load(file, card.sha256)
+    with torch.device("meta"):  # no memory is taken before the shapes are known to fit
+        network = card.build()
+    return weights.load_into(network, state, name or file.name)
+
+
+def check_inputs(cards: Sequence[ModelCard], settings: Settings, file: str) -> None:
+    """Refuse models that were trained for another network, grid, scale or outcome than the settings ask for.
+
+    Raises
+    ------
+    ModelError
+        Naming the fold and what differs.
+    """
+    for card in cards:
+        expected = ModelCard.of(settings, card.fold, {})
+        differing = [name for name in _FROM_SETTINGS if getattr(card, name) != getattr(expected, name)]
+        if differing:
+            words = "; ".join(f"{n} {getattr(expected, n)}, not {getattr(card, n)}" for n in differing)
             raise ModelError(
-                f"expected models for inputs {expected}, but fold {fold} was trained on {found}",
+                f"expected models of these settings, but fold {card.fold} was trained for others: {words}",
                 code="model-inputs",
-                file=layout.PATTERNS["settings"],
-                remedy="train the study again after its settings were changed",
+                file=file,
+                remedy="train the study again after its settings were changed, or copy the model again",
             )
-        networks.append(network)
-    return networks
 
 
-def _card(values: dict, file: Path) -> ModelCard:
+def is_newer(version: str, than: str = __version__) -> bool:
+    """Tell whether a version of relevox comes after this one.
+
+    Examples
+    --------
+    >>> is_newer("0.10.0", than="0.9.2"), is_newer("0.9", than="0.9.0")
+    (True, False)
+    """
+    first, second = ([int(n) for n in re.findall(r"\d+", v)[:3]] for v in (version, than))
+    width = max(len(first), len(second))
+    return first + [0] * (width - len(first)) > second + [0] * (width - len(second))
+
+
+def read_card(values: Mapping[str, object], file: str | Path) -> ModelCard:
+    """Make a card from the entries of a JSON object.
+
+    Raises
+    ------
+    ModelError
+        For a card of a newer relevox, and one with other entries than a card has.
+    """
+    version = values.get("version")
+    if isinstance(version, str) and is_newer(version):
+        raise ModelError(
+            f"the model was trained with relevox {version}, which is newer than this one ({__version__})",
+            code="model-newer",
+            file=file,
+            remedy="update relevox",
+        )
     known = {f.name for f in fields(ModelCard)}
-    if set(values) != known or values["architecture"] != ARCHITECTURE:
+    if set(values) != known or values["architecture"] != ARCHITECTURE or not isinstance(version, str):
         differing = ", ".join(sorted(set(values) ^ known)) or f"architecture {values['architecture']!r}"
         raise ModelError(
             f"expected a model card of relevox {__version__}, but these entries differ: {differing}",

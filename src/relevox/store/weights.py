@@ -76,8 +76,14 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], file: 
     ModelError
         When a tensor is missing, unknown or of another shape.
     """
+    expected = module.state_dict()
+    is_shell = any(tensor.is_meta for tensor in expected.values())  # shapes without memory: the tensors move in
+    for name in sorted(set(state) & set(expected)):
+        if state[name].dtype != expected[name].dtype:
+            reason = f"expected {expected[name].dtype}, but got {state[name].dtype}"
+            raise ModelError(reason, code="model-shape", file=file, row=name)
     try:
-        module.load_state_dict(dict(state), strict=True)
+        module.load_state_dict(dict(state), strict=True, assign=is_shell)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"the weights do not fit the network: {reason}", code="model-shape", file=file) from None
