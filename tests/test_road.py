@@ -20,6 +20,7 @@ NATIVE_ONLY = {"flair_to_t1w", "t1w_to_template", "t1w_to_template_warp", "overl
 """Files that only a scan from native space has."""
 OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("prediction") and kind != "predictions"}
 OF_AN_EXTERNAL_COHORT = {"votes"}
+OF_A_BUNDLE = {kind for kind in layout.PATTERNS if kind.startswith("bundle")}
 OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
 TRANSIENT = {"lock", "provenance", "checkpoint"}
 
@@ -67,6 +68,7 @@ def test_every_kind_of_file_is_there(study):
         - NATIVE_ONLY
         - OF_ONE_PATIENT
         - OF_AN_EXTERNAL_COHORT
+        - OF_A_BUNDLE
         - OF_THE_TRUTH
         - TRANSIENT
         if not any(layout.find(study, kind))

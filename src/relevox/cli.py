@@ -229,7 +229,7 @@ def validate(
 
 @_command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A study folder with trained models.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A study folder with trained models, or a bundle.")],
     t1w: Annotated[Path, typer.Option("--t1w", help="Raw T1-weighted image (NIfTI).")],
     flair: Annotated[Path, typer.Option("--flair", help="Raw T2-FLAIR image (NIfTI).")],
     out: Annotated[Path, typer.Option("--out", help="Folder for probability, map, regions and page.")],
@@ -241,6 +241,18 @@ def predict(
 
     page = stage.run(model, t1w, flair, out, threads=workers or cores())
     print(page)
+
+
+@_command()
+def export(
+    out: Study,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="New folder for the models.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX files too; needs relevox[onnx].")] = False,
+) -> None:
+    """Write the models to be shared: weights and a model card, no patient."""
+    from relevox.stages import export as stage
+
+    print(stage.run(out, bundle, with_onnx=onnx))
 
 
 @_command()

@@ -5,13 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from relevox import config
 from relevox.records import ScanId
 from relevox.report import drawing
 from relevox.report.page import Bullets, Cards, Headed, Note, Picture, Section, Table, Text, render
 from relevox.report.patient import patient_page
 from relevox.report.results import ModelCard, PatientPage, RegionShare
 from relevox.report.study import study_page
+from relevox.statistics.novelty import compare, training_range
 
+RNG = np.random.default_rng(0)
+TRAINING = training_range(
+    ["lesions_ml", "slice_thickness_mm"],
+    np.stack([RNG.uniform(2, 40, 319), np.ones(319)], axis=1),
+    [str(n) for n in range(319)],
+    ["lesions_ml"],
+)
 EVIL = "<script>alert('x')</script>\"&"
 
 
@@ -38,7 +47,22 @@ def new_patient(egg):
         relevance=egg * 1.0,
         brain_mask=egg,
         regions=[RegionShare("frontal_cortex", 0.6, 0.5, 0.4)],
-        model=ModelCard(("EDSS < 3", "EDSS ≥ 3"), 382, 319, simulated=False, scores=scores, scanners=["Tim Trio"]),
+        model=ModelCard(
+            settings=config.preset("tiny"),
+            cohort={
+                "n_scans": 382,
+                "n_patients": 319,
+                "simulated": False,
+                "patients_by_scanner": {"Tim Trio": 200, "other": 119},
+            },
+            scores=scores,
+            training_range=TRAINING,
+            n_models=3,
+            n_parameters=915810,
+            version="0.1.0",
+            fingerprint="0123456789abcdef" * 4,
+        ),
+        novelty=compare(TRAINING, {"lesions_ml": 12.34}),
         volumes_ml={"lesions": 12.34},
     )
 
@@ -109,7 +133,8 @@ def test_a_patients_page_shows_answer_votes_and_disagreement(new_patient):
 
 
 def test_models_of_simulated_patients_put_a_warning_across_the_top(new_patient):
-    simulated = replace(new_patient, model=replace(new_patient.model, simulated=True))
+    card = new_patient.model
+    simulated = replace(new_patient, model=replace(card, cohort={**card.cohort, "simulated": True}))
     assert '<div class="banner"' in patient_page(simulated, "0.1.0")
     assert "says nothing about a person" in patient_page(simulated, "0.1.0")
     assert '<div class="banner"' not in patient_page(new_patient, "0.1.0")
@@ -130,3 +155,20 @@ def test_a_negative_answer_is_named_as_such(new_patient):
 def test_a_patient_without_relevance_still_has_a_page(new_patient):
     blank = replace(new_patient, relevance=np.zeros_like(new_patient.relevance), regions=[])
     assert "Where the network looked" in patient_page(blank, "0.1.0")
+
+
+def test_a_scan_unlike_the_training_scans_is_said_to_be_so_beside_the_answer(new_patient):
+    page = patient_page(new_patient, "0.1.0")
+    assert "All 1 measures lie inside the range of the training scans" in page
+    assert "outside the training scans" not in page
+    thick = replace(new_patient, novelty=compare(TRAINING, {"lesions_ml": 900.0, "slice_thickness_mm": 5.0}))
+    page = patient_page(thick, "0.1.0")
+    assert "This scan lies outside the training scans (lesions (ml), slice thickness (mm))" in page
+    assert "slice thickness (mm) is 5; training scans: 1 in every scan." in page
+    assert "lesions (ml) is 900; training scans: " in page
+
+
+def test_the_spread_of_the_models_stands_beside_their_mean(new_patient):
+    low, high, sd = new_patient.spread
+    assert (low, high) == (0.36, 0.9) and sd == pytest.approx(np.std([0.9, 0.6, 0.36], ddof=1))
+    assert "mean of 3 models; 0.36 to 0.90, SD 0.27" in patient_page(new_patient, "0.1.0")

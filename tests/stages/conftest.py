@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from relevox import config
 from relevox.config import preset
 from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
 from relevox.stages import benchmark, evaluate, explain, train, validate
 from relevox.store import images, layout, models, provenance, tables
+from relevox.store.atomic import write_text
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -143,6 +145,39 @@ def explained_once(tmp_path_factory, predicted_once, tiny_settings):
 def predicted_study(tmp_path, predicted_once):
     """A copy that a test may change."""
     return shutil.copytree(predicted_once, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def sharable_once(tmp_path_factory, predicted_once):
+    """The predicted study with settings, cohort card, quality and scores: enough to predict and to export."""
+    study = shutil.copytree(predicted_once, tmp_path_factory.mktemp("sharable") / "study")
+    return finish_study(study, preset("tiny"))
+
+
+@pytest.fixture
+def sharable_study(tmp_path, sharable_once):
+    """A copy that a test may change."""
+    return shutil.copytree(sharable_once, tmp_path / "study")
+
+
+def finish_study(study, settings):
+    """Write what the command line and ``evaluate`` leave beside the models."""
+    write_text(layout.path(study, "settings"), config.to_toml(settings))
+    cohort, rng = tables.read_cohort(study), np.random.default_rng(2)
+    tables.write_json(layout.path(study, "cohort_card"), {"simulated": False})
+    quality = [
+        tables.id_columns(scan) | {"status": "ok", "flags": "", "mask_dice": float(rng.uniform(0.94, 0.97))}
+        for scan in cohort.ids
+    ]
+    tables.write(layout.path(study, "quality"), quality)
+    scores = [
+        {"model": model, "level": "scan", "measure": measure, "value": value, "ci_low": value - 0.1}
+        | {"ci_high": value + 0.1, "fold_mean": value, "fold_sd": 0.05, "n": 14}
+        for model, value in (("cnn", 0.8), ("scanner", 0.6))
+        for measure in ("balanced_accuracy", "auc")
+    ]
+    tables.write(layout.path(study, "scores"), scores)
+    return study
 
 
 @pytest.fixture

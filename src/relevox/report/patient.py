@@ -9,6 +9,7 @@ from relevox.report.drawing import CONVENTION, method_title, readable
 from relevox.report.individual import individual_map
 from relevox.report.limits import SIMULATED
 from relevox.report.methods import software_text
+from relevox.report.novelty import measure_title, novelty_blocks
 from relevox.report.page import Block, Bullets, Cards, Note, Section, Table, Text, picture, render
 from relevox.report.results import ModelCard, PatientPage
 from relevox.report.scores import MODEL_TITLES, model_order
@@ -35,6 +36,11 @@ def patient_page(page: PatientPage, version: str) -> str:
         "One patient, from T1w and FLAIR",
         [
             Section("answer", "Answer", _answer(page)),
+            Section(
+                "likeness",
+                "Is this scan like the training scans?",
+                novelty_blocks(page.novelty, page.model.training_range),
+            ),
             Section("map", "Where the network looked", _map(page)),
             Section("volumes", "Volumes and quality", _volumes(page)),
             Section("model", "The models", _model(page.model)),
@@ -48,17 +54,23 @@ def patient_page(page: PatientPage, version: str) -> str:
 def _answer(page: PatientPage) -> list[Block]:
     n = len(page.fold_probabilities)
     votes = round(page.vote_share * n)
-    low, high = min(page.fold_probabilities), max(page.fold_probabilities)
+    spread = "{:.2f} to {:.2f}, SD {:.2f}".format(*page.spread)
     answer = page.model.classes[page.predicted]
     blocks: list[Block] = [
         Cards(
             [
                 ("answer", answer, f"vote of {n} models"),
-                ("probability", tables.number(page.probability), f"mean of {n} models; {low:.2f} to {high:.2f}"),
+                ("probability", tables.number(page.probability), f"mean of {n} models; {spread}"),
                 ("votes", f"{votes} of {n}", f"models that say {page.model.classes[1]}"),
             ]
         )
     ]
+    if page.novelty.is_outside:
+        what = ", ".join(measure_title(m.range.name) for m in page.novelty.outside)
+        what = what or "its measures taken together"
+        blocks.append(
+            Note(f"This scan lies outside the training scans ({what}): what the models say of it has not been tested.")
+        )
     if 0 < votes < n:
         blocks.append(Note("The models disagree: the answer depends on which patients a model was trained on."))
     if page.quality_status != "ok":
@@ -66,6 +78,10 @@ def _answer(page: PatientPage) -> list[Block]:
     rows = [(f"model {i + 1}", tables.number(p)) for i, p in enumerate(page.fold_probabilities)]
     blocks.append(Table("Probability by model.", ("", f"probability of {page.model.classes[1]}"), rows))
     return blocks
+
+
+def _likeness(page: PatientPage) -> list[Block]:
+    return novelty_blocks(page.novelty, page.model.training_range)
 
 
 def _map(page: PatientPage) -> list[Block]:
@@ -101,11 +117,13 @@ def _volumes(page: PatientPage) -> list[Block]:
 
 def _model(card: ModelCard) -> list[Block]:
     kind = "simulated " if card.simulated else ""
-    text = f"Trained on {card.n_scans} scans of {card.n_patients} {kind}patients to tell {card.classes[1]}."
-    if card.scanners:
-        text += f" Scanners seen in training: {', '.join(card.scanners)}; on others the answer has not been tested."
+    n_scans, n_patients = card.cohort["n_scans"], card.cohort["n_patients"]
+    text = f"Trained on {n_scans} scans of {n_patients} {kind}patients to tell {card.classes[1]}."
+    scanners = [f"{name} ({count} patients)" for name, count in card.cohort["patients_by_scanner"].items()]
+    if scanners:
+        text += f" Scanners seen in training: {', '.join(scanners)}; on others the answer has not been tested."
     if card.version:
-        text += f" Trained with relevox {card.version}."
+        text += f" Trained with relevox {card.version}; fingerprint of the weights {card.fingerprint[:16]}."
     blocks: list[Block] = [Text([text])]
     rows = [row for row in card.scores if row["level"] == "scan" and math.isfinite(row["value"])]
     measures = ("balanced_accuracy", "sensitivity", "specificity", "auc")

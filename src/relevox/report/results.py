@@ -10,6 +10,7 @@ import numpy as np
 
 from relevox.config import CohortSettings, Settings
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
+from relevox.statistics.novelty import Novelty, TrainingRange
 
 Row = Mapping[str, Any]
 """A row of a table; numbers are floats, NaN where missing."""
@@ -22,6 +23,13 @@ def class_names(settings: CohortSettings) -> tuple[str, str]:
     for plain, sign in signs.items():
         names = tuple(name.replace(plain, sign) for name in names)
     return names
+
+
+def _score(scores: Sequence[Row], model: str, measure: str, level: str) -> Row | None:
+    for row in scores:
+        if (row["model"], row["measure"], row["level"]) == (model, measure, level):
+            return row
+    return None
 
 
 @dataclass(frozen=True)
@@ -145,30 +153,43 @@ class StudyResults:
 
     def score(self, model: str, measure: str, level: str = "scan") -> Row | None:
         """Return one row of the scores, or None."""
-        for row in self.scores:
-            if (row["model"], row["measure"], row["level"]) == (model, measure, level):
-                return row
-        return None
+        return _score(self.scores, model, measure, level)
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Where the models of a one-patient page come from."""
+    """Where the models of a one-patient page, or of a bundle, come from."""
 
-    classes: tuple[str, str]
-    """Names of class 0 and class 1 (:func:`class_names`)."""
-    n_scans: int
-    """Training cohort."""
-    n_patients: int
-    """Training cohort."""
-    simulated: bool
-    """Trained on patients who do not exist."""
-    scores: Sequence[Row] = ()
+    settings: Settings
+    """Of the study that trained them."""
+    cohort: Mapping[str, Any]
+    """Training cohort in counts and moments: ``n_scans, n_patients, simulated, patients_by_scanner, ...``."""
+    scores: Sequence[Row]
     """Rows of the training study's ``scores.tsv`` (any models; scan level is shown)."""
-    scanners: Sequence[str] = ()
-    """Scanner models seen in training."""
-    version: str = ""
+    training_range: TrainingRange
+    """Volumes and quality measures of the training scans."""
+    n_models: int
+    """Networks that vote, one a fold."""
+    n_parameters: int
+    """Of one network."""
+    version: str
     """relevox version that trained them."""
+    fingerprint: str
+    """Hash over all weights."""
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names of class 0 and class 1 (:func:`class_names`)."""
+        return class_names(self.settings.cohort)
+
+    @property
+    def simulated(self) -> bool:
+        """Trained on patients who do not exist."""
+        return bool(self.cohort["simulated"])
+
+    def score(self, model: str, measure: str, level: str = "scan") -> Row | None:
+        """Return one row of the scores, or None."""
+        return _score(self.scores, model, measure, level)
 
 
 @dataclass(frozen=True)
@@ -197,6 +218,8 @@ class PatientPage:
     """One a region; may be empty."""
     model: ModelCard
     """Where the models come from."""
+    novelty: Novelty
+    """The scan against the training scans."""
     method: str = "lrp"
     """Attribution method."""
     target: int = 1
@@ -213,3 +236,9 @@ class PatientPage:
     """What preprocessing did, in words."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package to version."""
+
+    @property
+    def spread(self) -> tuple[float, float, float]:
+        """Lowest, highest and standard deviation (ddof 1) of the models' probabilities."""
+        found = np.asarray(self.fold_probabilities, dtype=float)
+        return float(found.min()), float(found.max()), float(found.std(ddof=1)) if len(found) > 1 else np.nan

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from relevox import __version__, config
-from relevox.attribution import attribute, mean_scan, occlude_regions
+from relevox import __version__
+from relevox.attribution import attribute, occlude_regions
 from relevox.config import Settings
 from relevox.engines import chain
 from relevox.engines.chain import Preprocessed
@@ -18,12 +18,17 @@ from relevox.errors import ImageError
 from relevox.imaging import brain_network
 from relevox.imaging.regions import REGIONS
 from relevox.learning import ensemble
+from relevox.learning.network import count_parameters
 from relevox.records import ScanId, Volume
+from relevox.report.limits import SIMULATED
+from relevox.report.novelty import warnings
 from relevox.report.patient import patient_page
-from relevox.report.results import ModelCard, PatientPage, RegionShare, class_names
+from relevox.report.results import ModelCard, PatientPage, RegionShare
+from relevox.statistics.novelty import compare
 from relevox.statistics.regions import RegionTable
-from relevox.store import images, layout, models, provenance, tables, template
+from relevox.store import bundle, images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
+from relevox.store.shared_model import SharedModel
 
 logger = logging.getLogger("relevox")
 
@@ -46,16 +51,17 @@ class Explanation:
 def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Path:
     """Predict and explain one patient from raw images.
 
-    1. Read the models of all folds and verify them.
+    1. Read the models of all folds, from a study folder or a bundle, and verify them.
     2. Bring T1w and FLAIR to the template, as the study did.
     3. Let the models vote (paper 2.5).
-    4. Explain the answer: relevance of all models, region occlusion, region table.
-    5. Write probability, maps, regions and one page.
+    4. Compare the scan's volumes and quality measures with the training scans'.
+    5. Explain the answer: relevance of all models, region occlusion, region table.
+    6. Write probability, maps, regions and one page.
 
     Parameters
     ----------
     model : Path
-        A study folder with trained models.
+        A study folder with trained models, or a bundle of them.
     t1w, flair : Path
         Raw images of one session.
     out : Path
@@ -75,8 +81,8 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
     ImageError, EngineError
         When the images cannot be used.
     """
-    settings = config.from_toml(layout.existing(model, "settings").read_text(encoding="utf-8"), file="study.toml")
-    networks = models.load_all(model, settings)
+    shared = bundle.open_model(model)
+    settings, networks = shared.settings, shared.networks
     raw = images.read(t1w), images.read(flair)
     if provenance.sha256(t1w) == provenance.sha256(flair):
         raise ImageError("T1w and FLAIR are the same file", code="same-image", file=flair, remedy="give both images")
@@ -85,12 +91,19 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
     head = template.full(settings.preprocessing.periventricular_mm)
     scan = chain.to_template(*raw, head, settings.preprocessing, network=brain_network.load(), threads=threads)
 
+    logger.info("predict: preprocessed in %.0f s", sum(scan.seconds.values()))
+
     inputs = np.stack([scan.t1w.data, scan.flair.data])[None].astype(np.float16)  # (1, 2, x, y, z)
     answers = np.array([ensemble.predict(network, inputs, device="cpu") for network in networks])  # (models, 1)
     vote = ensemble.vote(answers)
     target = int(vote.predicted[0])
     logger.info("predict: %d of %d models answer class 1", round(vote.share[0] * len(networks)), len(networks))
-    explanation = explain(model, networks, inputs, scan, settings, target)
+    novelty = compare(shared.training_range, measures(scan))
+    for text in warnings(novelty, shared.training_range.n_patients):
+        logger.warning("predict: outside the training scans: %s", text)
+    if shared.cohort["simulated"]:
+        logger.warning("predict: %s", SIMULATED)
+    explanation = explain(shared, inputs, scan, target)
 
     regions = _region_shares(scan, explanation, settings)
     page = PatientPage(
@@ -104,7 +117,17 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
         relevance=explanation.relevance,
         brain_mask=scan.brain_mask.data,
         regions=regions,
-        model=_model_card(model, settings),
+        model=ModelCard(
+            settings=settings,
+            cohort=shared.cohort,
+            scores=shared.scores,
+            training_range=shared.training_range,
+            n_models=len(networks),
+            n_parameters=count_parameters(networks[0]),
+            version=shared.cards[0].version,
+            fingerprint=shared.fingerprint,
+        ),
+        novelty=novelty,
         method="lrp",
         target=target,
         percentile=settings.analysis.percentile,
@@ -118,23 +141,20 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
     return write_text(layout.path(out, "prediction_page"), patient_page(page, __version__))
 
 
-def explain(
-    model: Path,
-    networks: list[torch.nn.Module],
-    inputs: np.ndarray,
-    scan: Preprocessed,
-    settings: Settings,
-    target: int,
-) -> Explanation:
+def measures(scan: Preprocessed) -> dict[str, float]:
+    """Name a scan's volumes and quality measures as the training range does."""
+    return {f"{name}_ml": value for name, value in scan.volumes_ml.items()} | dict(scan.quality)
+
+
+def explain(shared: SharedModel, inputs: np.ndarray, scan: Preprocessed, target: int) -> Explanation:
     """Explain the answer by every model and average: maps of different models have different scales."""
     x = torch.from_numpy(inputs.astype(np.float32))
     labels = torch.from_numpy(scan.regions.data.astype(np.int64))
-    cohort = np.load(layout.existing(model, "inputs"), mmap_mode="r")
-    baseline = torch.from_numpy(mean_scan(cohort, np.arange(len(cohort))))
+    baseline = torch.from_numpy(shared.mean_scan)
     indices = [region.index for region in REGIONS]
     maps, deltas, rule = [], [], ""
-    for network in networks:
-        result = attribute(network, x, target, "lrp", start=settings.attribution.lrp_start)
+    for network in shared.networks:
+        result = attribute(network, x, target, "lrp", start=shared.settings.attribution.lrp_start)
         relevance = result.relevance[0].sum(dim=0).numpy().astype(np.float64)  # (x, y, z)
         total = relevance.sum()
         maps.append(relevance / total if total else relevance)
@@ -156,24 +176,6 @@ def _region_shares(scan: Preprocessed, explanation: Explanation, settings: Setti
             occlusion=float(explanation.occlusion[n]),
         )
         for n, region in enumerate(REGIONS)
-    )
-
-
-def _model_card(model: Path, settings: Settings) -> ModelCard:
-    about = tables.read_json(layout.existing(model, "cohort_card"))
-    _, card = models.load(model, 0)
-    scores = [
-        row | {name: tables.number(row, name) for name in ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n")}
-        for row in tables.read(layout.existing(model, "scores"))
-    ]
-    return ModelCard(
-        classes=class_names(settings.cohort),
-        n_scans=int(about["n_scans"]),
-        n_patients=int(about["n_patients"]),
-        simulated=bool(about["simulated"]),
-        scores=scores,
-        scanners=tuple(about["scanners"]),
-        version=card.version,
     )
 
 
@@ -203,6 +205,7 @@ def _write(out: Path, settings: Settings, page: PatientPage, scan: Preprocessed,
             "classes": page.model.classes,
             "predicted": page.predicted,
             "probability": page.probability,
+            **dict(zip(("probability_min", "probability_max", "probability_sd"), page.spread, strict=True)),
             "vote_share": page.vote_share,
             "fold_probabilities": page.fold_probabilities,
             "explained_class": page.target,
@@ -211,9 +214,33 @@ def _write(out: Path, settings: Settings, page: PatientPage, scan: Preprocessed,
             "quality": scan.quality,
             "flags": scan.flags,
             "steps": scan.steps,
-            "seconds": scan.seconds,
+            "outside_training_scans": _novelty(page),
             "trained_on_simulated_patients": page.model.simulated,
+            "model_fingerprint": page.model.fingerprint,
             "note": "research only; not a medical device",
             "version": __version__,
         },
     )
+
+
+def _novelty(page: PatientPage) -> dict[str, object]:
+    novelty, training = page.novelty, page.model.training_range
+    return {
+        "outside": novelty.is_outside,
+        "warnings": warnings(novelty, training.n_patients),
+        "squared_distance": novelty.squared_distance,
+        "squared_limit": novelty.squared_limit,
+        "share_of_training_patients_warned_of": training.false_alarms,
+        "measures": [
+            {
+                "measure": found.range.name,
+                "value": found.value,
+                "outside": found.is_outside,
+                "spreads_from_median": found.distance,
+                "limit": found.limit,
+                "percentile_between": found.range.percentile(found.value),
+                "training": {key: getattr(found.range, key) for key in ("mean", "sd", "levels", "quantiles")},
+            }
+            for found in novelty.measures
+        ],
+    }
