@@ -33,6 +33,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 benchmarks: $(VENV)/.installed
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/voxelwise.py
+	$(BIN)/python benchmarks/permutation.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from relevox.statistics.compiled import compiled
+from relevox.statistics.voxel_columns import aligned
 from relevox.statistics.voxelwise import COLLINEAR
 
 
@@ -30,7 +31,7 @@ def prepare(values: np.ndarray) -> np.ndarray:
     k, n, w = values[:-1].shape
     kept = np.full((k, w), n > k + 1)
     kept &= values[-1].any(axis=0)
-    orthonormalise(values, np.arange(k), COLLINEAR, kept, _aligned(k, n, w))
+    orthonormalise(values, np.arange(k), COLLINEAR, kept, aligned(k, n, w))
     return kept
 
 
@@ -57,7 +58,7 @@ def reduced_model(values: np.ndarray, kept: np.ndarray, tested: int) -> tuple[np
         others leave nothing of the outcome.
     """
     k, n, w = values[:-1].shape
-    basis, residual, energy, total = _aligned(k, n, w), _aligned(n, w), np.empty(w), np.empty(w)
+    basis, residual, energy, total = aligned(k, n, w), aligned(n, w), np.empty(w), np.empty(w)
     order = np.array([*(j for j in range(k) if j != tested), tested])
     orthonormalise(values, order, 0.0, kept.copy(), basis)
     residuals(values[-1], basis[:0], residual, total)
@@ -108,19 +109,11 @@ def mean_permuted_r2(values: np.ndarray, kept: np.ndarray, orders: np.ndarray) -
         NaN where nothing is fitted.
     """
     k, n, w = values[:-1].shape
-    basis, outcome, energy, explained = _aligned(k, n, w), _aligned(n, w), np.empty(w), np.empty(w)
+    basis, outcome, energy, explained = aligned(k, n, w), aligned(n, w), np.empty(w), np.empty(w)
     orthonormalise(values, np.arange(k), 0.0, kept.copy(), basis)
     residuals(values[-1], basis[:0], outcome, energy)
     _permuted_squares(basis, outcome, orders, explained)
     return np.divide(explained, energy * len(orders), out=np.full(w, np.nan), where=kept.any(axis=0))
-
-
-def _aligned(*shape: int) -> np.ndarray:
-    """Return an empty array that starts on a cache line: vector loads that straddle two are slower."""
-    size = int(np.prod(shape))
-    room = np.empty(size + 7)
-    start = -room.ctypes.data % 64 // room.itemsize
-    return room[start : start + size].reshape(shape)
 
 
 @compiled

@@ -13,7 +13,7 @@ import numpy as np
 
 from relevox.errors import InputError
 from relevox.records import VoxelwiseFit
-from relevox.statistics.voxel_columns import as_columns, not_finite
+from relevox.statistics.voxel_columns import aligned, as_columns, not_finite
 
 TILE = 512
 """Voxels whose block of scans, means and co-moments fit a processor's cache together."""
@@ -168,9 +168,11 @@ class VoxelwiseRegression:
         from relevox.statistics.moments import add_scans  # compiled loops
 
         n_voxels = self.shift.shape[1]
+        block = aligned(len(columns), stop - start, min(TILE, n_voxels))
         for first in range(0, n_voxels, TILE):
             width = min(TILE, n_voxels - first)
-            block = np.empty((len(columns), stop - start, width))
+            if width < block.shape[2]:
+                block = aligned(len(columns), stop - start, width)
             for values, column in zip(block, columns, strict=True):
                 values[:] = column[start:stop, first : first + width]
             if not add_scans(block, self.shift, self.n, self.mean, self.comoments, first):
