@@ -64,6 +64,14 @@ def test_a_model_that_reads_the_brain_is_not():
     assert not (found.within_interval or found.not_shown_better or found.chance_within_strata or found.confound_driven)
 
 
+def test_a_confound_that_tells_nothing_drives_nothing():
+    rng = np.random.default_rng(0)
+    y, p, scanner = rng.integers(0, 2, 60), rng.random(60), rng.random(60).round(1)
+    found = confound_verdict(y, p, scanner, np.arange(60), scanner.astype(str), n_bootstrap=200)
+    assert found.not_shown_better and found.chance_within_strata and not found.confound_driven
+    assert found.confound_low < found.confound < found.confound_high
+
+
 def test_where_scanner_and_class_are_the_same_nothing_can_be_shown():
     y = np.repeat([0, 1], 20)
     found = confound_verdict(y, np.where(y == 1, 0.9, 0.2), y * 0.8, np.arange(40), y.astype(str), n_bootstrap=50)
@@ -73,11 +81,11 @@ def test_where_scanner_and_class_are_the_same_nothing_can_be_shown():
 
 def test_the_verdict_of_a_model_against_itself_is_that_nothing_is_gained():
     y, p, _, _, patients = confounded(50)
-    found = confound_verdict(y, p, p, patients, measure="accuracy", n_bootstrap=100)
+    found = confound_verdict(y, p, p, patients, measure="balanced_accuracy", n_bootstrap=100)
     assert found.difference.difference == 0 and found.within_interval and found.not_shown_better
     assert found.stratified is None and not found.confound_driven
     with pytest.raises(InputError, match="confound-measure"):
-        confound_verdict(y, p, p, patients, measure="brier")
+        confound_verdict(y, p, p, patients, measure="accuracy")
 
 
 def test_a_left_out_scanner_shares_no_patient_with_the_training_rows():

@@ -44,7 +44,7 @@ class Difference:
     ci_high: float
     """Upper end."""
     p: float
-    """Two-sided: 1 less the confidence at which the interval meets 0."""
+    """Two-sided: 1 less the confidence at which the interval meets 0; NaN where every sample gives the same."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def delong(y_true: np.ndarray, score_a: np.ndarray, score_b: np.ndarray, patient
     Notes
     -----
     Placement values by midranks (Sun and Xu 2014): n log n instead of all pairs.
-    With one unit a patient both variances are the same. Small cohorts: with
-    repeated scans the test rejects a little too often (``benchmarks/inference.py``).
+    With one unit a patient both variances are the same.
     """
     y = np.asarray(y_true).astype(bool)
     a, b = _numbers(score_a, y), _numbers(score_b, y)
@@ -135,7 +134,7 @@ def paired_bootstrap(
     patients : array-like, (n,)
         Patient of every scan.
     n_bootstrap, confidence, seed
-        Of the intervals (:meth:`.resampling.Resampled.interval`).
+        Of the intervals (:meth:`.resampling.Resampled.symmetric_interval`).
     threshold : float
         Of the predictions.
 
@@ -151,7 +150,7 @@ def paired_bootstrap(
         return weighted_scores(y, a, weights, threshold) - weighted_scores(y, b, weights, threshold)
 
     found = resample(both, patients, n_bootstrap, seed)
-    intervals, p = found.interval(confidence), found.p_zero()
+    intervals, p = found.symmetric_interval(confidence), found.p_zero()
     once = np.ones((1, len(y)))
     values = [weighted_scores(y, of, once, threshold)[:, 0] for of in (a, b)]
     return {

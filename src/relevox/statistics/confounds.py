@@ -12,6 +12,9 @@ from relevox.statistics.comparison import Difference, paired_bootstrap
 from relevox.statistics.resampling import resample
 from relevox.statistics.scores import checked, patient_bootstrap, weighted_pairs
 
+CHANCE_IS_HALF = ("auc", "balanced_accuracy")
+"""Measures for which a model that knows nothing reaches 0.5 on average."""
+
 
 @dataclass(frozen=True)
 class StratifiedAuc:
@@ -61,6 +64,10 @@ class Verdict:
     """Upper end."""
     confound: float
     """Of the confound model on the same scans."""
+    confound_low: float
+    """Lower end of its interval."""
+    confound_high: float
+    """Upper end."""
     difference: Difference
     """Model minus confound model, on the same bootstrap samples."""
     within_interval: bool
@@ -80,8 +87,9 @@ class Verdict:
 
     @property
     def confound_driven(self) -> bool:
-        """The confound model is as good, and within strata nothing is left."""
-        return self.not_shown_better and self.chance_within_strata
+        """The confound model is better than chance and as good, and within strata nothing is left."""
+        better_than_chance = self.confound_low > 0.5 or (self.confound > 0.5 and not np.isfinite(self.confound_low))
+        return better_than_chance and self.not_shown_better and self.chance_within_strata
 
 
 def stratified_auc(
@@ -187,18 +195,16 @@ def confound_verdict(
     strata : sequence of str, (n,), optional
         Levels of the confound (the scanner), for the AUC within them.
     measure : str
-        One of ``relevox.statistics.scores.MEASURES``, but not Brier (small is good there).
+        ``auc`` or ``balanced_accuracy``: measures whose chance is 0.5.
     n_bootstrap, confidence, seed
         Of the intervals.
     """
-    if measure == "brier":
-        raise InputError("expected a measure of which more is better, but got 'brier'", code="confound-measure")
-    difference = paired_bootstrap(
-        y_true, probability, confound_probability, patients, n_bootstrap, confidence, seed
-    ).get(measure)
-    if difference is None:
-        raise InputError(f"expected a score, but got {measure!r}", code="confound-measure")
-    low, high = patient_bootstrap(y_true, probability, patients, n_bootstrap, confidence, seed)[measure]
+    if measure not in CHANCE_IS_HALF:
+        raise InputError(f"expected one of {', '.join(CHANCE_IS_HALF)}, but got {measure!r}", code="confound-measure")
+    options = (patients, n_bootstrap, confidence, seed)
+    difference = paired_bootstrap(y_true, probability, confound_probability, *options)[measure]
+    low, high = patient_bootstrap(y_true, probability, *options)[measure]
+    confound_low, confound_high = patient_bootstrap(y_true, confound_probability, *options)[measure]
     stratified = None
     if strata is not None:
         stratified = stratified_auc(y_true, probability, strata, patients, n_bootstrap, confidence, seed)
@@ -208,6 +214,8 @@ def confound_verdict(
         ci_low=low,
         ci_high=high,
         confound=difference.value_b,
+        confound_low=confound_low,
+        confound_high=confound_high,
         difference=difference,
         within_interval=bool(difference.value_b >= (low if np.isfinite(low) else difference.value_a)),
         stratified=stratified,

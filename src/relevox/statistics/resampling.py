@@ -48,7 +48,7 @@ class Resampled:
     """``(k, n_patients)`` without each patient in turn (the jackknife)."""
 
     def interval(self, confidence: float = 0.95) -> np.ndarray:
-        """Compute the bias-corrected and accelerated bootstrap interval (BCa; Efron 1987).
+        """Compute the bias-corrected and accelerated bootstrap interval (BCa; Efron 1987), for scores.
 
         Parameters
         ----------
@@ -72,24 +72,45 @@ class Resampled:
         tail = self._tail_quantile((1 + confidence) / 2)
         return np.array([_quantiles(*row, np.array([-tail, tail])) for row in self._rows()]).reshape(-1, 2)
 
+    def symmetric_interval(self, confidence: float = 0.95) -> np.ndarray:
+        """Compute the interval ``value +- sqrt(n / (n - 1)) t(n - 1) SE``, n patients, SE over the bootstrap samples.
+
+        For the difference of two models: it is distributed symmetrically where
+        they are alike, and the correction for skewness, estimated from few
+        patients, does more harm than good there (``benchmarks/inference.py``).
+
+        Parameters
+        ----------
+        confidence : float
+            As for :meth:`interval`.
+
+        Returns
+        -------
+        ndarray, (k, 2)
+            Low and high; NaN as for :meth:`interval`.
+        """
+        half = self._tail_quantile((1 + confidence) / 2) * self._standard_error()
+        return np.column_stack([self.value - half, self.value + half])
+
     def p_zero(self) -> np.ndarray:
-        """Compute the two-sided p-value of "the statistic is 0": 1 less the confidence at which the interval meets 0.
+        """Compute the two-sided p of "it is 0": 1 less the confidence at which the symmetric interval meets 0.
 
         Returns
         -------
         ndarray, (k,)
-            1 where every sample gives 0; NaN where there is no interval.
+            1 where every sample gives 0; NaN where there is no interval, or every sample gives the same.
         """
-        n, p = self.left_out.shape[1], []
-        for value, draws, left_out in self._rows():
-            if n < 2 or not np.isfinite(value) or len(draws) == 0:
-                p.append(np.nan)
-                continue
-            bias, acceleration = _bias(value, draws), _acceleration(left_out)
-            step = _normal_score(draws, 0.0) - bias
-            tail = step / (1 + acceleration * step) - bias if 1 + acceleration * step > 0 else np.inf
-            p.append(2 * stats.t.sf(abs(tail) / np.sqrt(n / (n - 1)), n - 1))
-        return np.array(p)
+        n, error = self.left_out.shape[1], self._standard_error()
+        if n < 2:
+            return np.full(len(self.value), np.nan)
+        zero = (np.abs(self.value) < 1e-12) & (error == 0)
+        t = np.abs(self.value) / np.where(error > 0, error, np.nan) * np.sqrt((n - 1) / n)
+        return np.where(zero, 1.0, 2 * stats.t.sf(t, n - 1))
+
+    def _standard_error(self) -> np.ndarray:
+        """``(k,)`` over the samples that define the statistic; 0 where sums only differ by rounding."""
+        error = np.array([draws.std(ddof=1) if len(draws) > 1 else np.nan for _, draws, _ in self._rows()])
+        return np.where(error < 1e-12, 0.0, error)
 
     def _tail_quantile(self, level: float) -> float:
         n = self.left_out.shape[1]
@@ -211,15 +232,11 @@ def _quantiles(value: float, draws: np.ndarray, left_out: np.ndarray, tails: np.
     """Quantiles of the draws at the levels Efron's correction gives to the two tails."""
     if not (np.isfinite(value) and np.isfinite(tails).all() and len(draws)):
         return np.full(2, np.nan)
-    bias, acceleration = _bias(value, draws), _acceleration(left_out)
+    bias, acceleration = _normal_score(draws, value), _acceleration(left_out)
     scale = 1 - acceleration * (bias + tails)
     # beyond the pole the level has passed its limit, 0 or 1
     corrected = np.where(scale > 0, bias + (bias + tails) / np.where(scale > 0, scale, 1), np.sign(tails) * np.inf)
     return np.quantile(draws, stats.norm.cdf(corrected))
-
-
-def _bias(value: float, draws: np.ndarray) -> float:
-    return _normal_score(draws, value)
 
 
 def _normal_score(draws: np.ndarray, value: float) -> float:

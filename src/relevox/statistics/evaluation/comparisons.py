@@ -79,7 +79,7 @@ def _tests(a: Answers, b: Answers) -> list[dict[str, object]]:
 
 
 def _bootstrapped(found: Resampled, level: str, n: int, settings: EvaluationSettings) -> list[dict[str, object]]:
-    ends, p = found.interval(settings.confidence), found.p_zero()
+    ends, p = found.symmetric_interval(settings.confidence), found.p_zero()
     return [
         {"level": level, "test": "paired_bootstrap", "measure": measure, "n": n}
         | {"difference": found.value[k], "ci_low": ends[k, 0], "ci_high": ends[k, 1], "p": p[k]}
