@@ -37,9 +37,10 @@ def comparison_table(
 ) -> list[dict[str, object]]:
     """Compare every model with chance, and every pair of models, those of the network first.
 
-    Areas under the curve are compared per patient (DeLong's units are independent), accuracies per scan with
-    patients as clusters, and over folds with the variance corrected for their shared training scans. The
-    bootstrap draws patients, the same for both models, and gives every difference its interval.
+    Areas under the curve are compared per patient (DeLong; the two rows of a patient who changes class are one
+    cluster), accuracies per scan with patients as clusters, and over folds with the variance corrected for their
+    shared training scans. The bootstrap draws patients, the same for both models, and gives every difference its
+    interval.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def _areas(a: Answers, b: Answers) -> dict[str, object]:
     row: dict[str, object] = {"level": "patient", "test": "delong", "measure": "auc", "n": len(a)}
     if min(np.bincount(a.labels, minlength=2)) < 2:
         return row  # no variance without two patients of a class
-    areas = comparison.delong(a.labels, a.probability, b.probability)
+    areas = comparison.delong(a.labels, a.probability, b.probability, a.patients)
     return row | {"difference": areas.auc_a - areas.auc_b, "statistic": areas.z, "p": areas.p}
 
 
@@ -114,7 +115,9 @@ def _over_folds(a: Answers, b: Answers) -> list[dict[str, object]]:
 
 def _above_chance(model: str, answers: Answers, settings: EvaluationSettings, seed: int) -> dict[str, object]:
     patients = answers.at("patient")
-    chance = comparison.above_chance(patients.labels, patients.probability, settings.n_permutations, seed)
+    chance = comparison.above_chance(
+        patients.labels, patients.probability, settings.n_permutations, seed, patients.patients
+    )
     return {
         "model": model,
         "against": "chance",

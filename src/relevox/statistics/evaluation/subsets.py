@@ -65,8 +65,9 @@ def subset_table(
             for measure in MEASURES:
                 k = ALL_MEASURES.index(measure)
                 row |= {measure: found.value[k], f"{measure}_ci_low": ends[k, 0], f"{measure}_ci_high": ends[k, 1]}
-            if level == "patient" and min(np.bincount(network.labels, minlength=2)) > 1:
-                areas = delong(at_level[name].labels, network.at(level).probability, at_level[name].probability)
+            mine, theirs = at_level[name], network.at(level)
+            if level == "patient" and min(np.bincount(mine.labels, minlength=2)) > 1:
+                areas = delong(mine.labels, theirs.probability, mine.probability, mine.patients)
                 row |= {"cnn_auc_difference": areas.auc_a - areas.auc_b, "p_delong": areas.p}
             rows.append(row | {"folds_that_chose_it": counts[name], "n": len(at_level[name])})
     return rows
