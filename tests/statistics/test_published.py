@@ -45,11 +45,28 @@ def test_a_value_that_no_test_gives_is_a_misprint_and_says_what_they_give():
     assert "0.08" in result.notes[-1] and "Fisher exact gives" in result.notes[-1]
 
 
+def test_digits_that_were_cut_off_are_called_so():
+    result = recompute(row(exactly(0.5, 1), counts=np.array([[30, 25], [20, 25]])))  # p = 0.42
+    assert "cut off" not in " ".join(result.notes)
+    result = recompute(row(exactly(0.060, 3), counts=SEX))  # 0.0610 without Yates, 0.0804 with
+    assert result.misprint and "cut off" not in " ".join(result.notes)
+    result = recompute(row(exactly(0.07, 2), counts=np.array([[10, 20], [20, 20], [30, 20]])))
+    assert result.verdict == "reproduced"  # 0.0695
+    result = recompute(row(exactly(0.06, 2), counts=np.array([[10, 20], [20, 20], [30, 20]])))
+    assert result.misprint and "the digits are cut off, not rounded" in result.notes
+
+
 def test_a_named_test_is_made():
     assert recompute(row(PrintedP(""), counts=SEX, test=FISHER)).result.test == FISHER
     moments = np.array([[7.6, 14.0], [6.6, 5.6], [215, 167]])
     student = recompute(row(PrintedP(""), moments=moments, test=STUDENT))
     assert (student.result.test, student.verdict) == (STUDENT, "no printed p")
+
+
+def test_a_named_test_that_does_not_fit_the_numbers_is_said_not_to():
+    result = recompute(row(PrintedP(""), counts=SEX, test=STUDENT))
+    assert result.result.test == "chi-square, Yates"
+    assert result.notes == ("Student t cannot be made from these numbers",)
 
 
 def test_rounded_moments_get_the_benefit_of_the_doubt_and_no_more():

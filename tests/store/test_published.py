@@ -97,6 +97,17 @@ def test_medians_and_means_without_spread_cannot_be_tested(tmp_path, kind):
     assert "single values" in one(tmp_path, f"1,EDSS,scan,{kind},,1.5|0-2.5,5|3-9,<0.001").why_not
 
 
+@pytest.mark.parametrize("kind", ["mean|SD|n", "mean (SD)|n", "Mean \N{PLUS-MINUS SIGN} SD n", "mean SD n (t-test)"])
+def test_moments_have_many_spellings(tmp_path, kind):
+    assert one(tmp_path, f"1,age,patient,{kind},,10|2|20,12|4|20,").moments.shape == (3, 2)
+
+
+def test_a_test_that_needs_the_values_is_said_to(tmp_path):
+    row = one(tmp_path, "1,age,patient,mean|SD|n (Mann-Whitney),,10|2|20,12|4|20,0.06")
+    assert row.notes == ("mann-whitney cannot be made from printed numbers",)
+    assert one(tmp_path, "1,sex,patient,n (%),F|M,10 (25%)|30,20|20,").notes == ()
+
+
 def test_three_groups_and_rows_with_two_of_them(tmp_path):
     header = "table;row;unit;kind;levels;group 0;group_1;Group2;p\n"
     file = tmp_path / "rows.csv"

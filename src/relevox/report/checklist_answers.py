@@ -16,7 +16,7 @@ from relevox.report import methods
 from relevox.report.acquisition import acquisition_table
 from relevox.report.cohort_tables import class_sizes, cohort_rows, of_study
 from relevox.report.limits import limits
-from relevox.report.results import StudyResults
+from relevox.report.results import StudyResults, signed
 from relevox.report.scores import MEASURE_TITLES
 from relevox.report.tables import interval, number
 
@@ -33,7 +33,7 @@ def title(results: StudyResults) -> str:
     """Facts for a title."""
     return (
         f"Development and evaluation by {len(results.histories)}-fold cross-validation of a 3D convolutional network "
-        f"(deep learning) that predicts {results.settings.cohort.outcome_words} from T1w and FLAIR MRI, in "
+        f"(deep learning) that predicts {signed(results.settings.cohort.outcome_words)} from T1w and FLAIR MRI, in "
         f"{_patients(results)} {_kind(results)}."
     )
 
@@ -91,7 +91,7 @@ def ethics(results: StudyResults) -> str:
 def outcome(results: StudyResults) -> str:
     """What is predicted."""
     c = results.settings.cohort
-    return f"Class 1: {c.outcome_words}; the score was taken {c.window_words} ({c.window_choice} of several)."
+    return f"Class 1: {signed(c.outcome_words)}; the score was taken {c.window_words} ({c.window_choice} of several)."
 
 
 def predictors(results: StudyResults) -> str:

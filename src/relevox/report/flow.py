@@ -28,7 +28,7 @@ def flow_diagram(flow: Sequence[Row], classes: tuple[str, str], class_counts: Se
         Patients and scans of each class.
     """
     start, *rules = flow
-    rules = [row for row in rules if row["scans_removed"]] or rules[-1:]
+    rules = [row for row in rules if row["scans_removed"]] or [dict(flow[-1], scans_removed=0.0)]
     steps = len(rules) + 2
     figure = Figure(figsize=(WIDTH_IN, _STEP_IN * steps), layout="constrained")
     axes = figure.add_subplot()
@@ -50,6 +50,7 @@ def flow_diagram(flow: Sequence[Row], classes: tuple[str, str], class_counts: Se
         arrow((3, y - 0.3), (3, y - 0.68))
         arrow((3, y - 0.5), (5.45, y - 0.5))
         removed = f"{textwrap.fill(row['rule'], 46)}\n{row['scans_removed']:.0f} scans left out"
+        removed = removed if row["scans_removed"] else "nothing was left out"
         axes.text(5.55, y - 0.5, removed, va="center", fontsize=8, color=INK)
         y -= 1
         box(3, y, f"left\n{_counted(row)}" if row is not rules[-1] else f"in the study\n{_counted(row)}")

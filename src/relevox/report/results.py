@@ -16,13 +16,15 @@ Row = Mapping[str, Any]
 """A row of a table; numbers are floats, NaN where missing."""
 
 
+def signed(text: str) -> str:
+    """Write ``>=`` and ``<=`` as one sign."""
+    return text.replace(">=", "\N{GREATER-THAN OR EQUAL TO}").replace("<=", "\N{LESS-THAN OR EQUAL TO}")
+
+
 def class_names(settings: CohortSettings) -> tuple[str, str]:
     """Name class 0 and class 1 as a reader would: ``EDSS < 3`` and ``EDSS >= 3``, with the sign."""
-    signs = {">=": "\N{GREATER-THAN OR EQUAL TO}", "<=": "\N{LESS-THAN OR EQUAL TO}"}
-    names = settings.class_words
-    for plain, sign in signs.items():
-        names = tuple(name.replace(plain, sign) for name in names)
-    return names
+    first, second = settings.class_words
+    return signed(first), signed(second)
 
 
 def _score(scores: Sequence[Row], model: str, measure: str, level: str) -> Row | None:

@@ -104,8 +104,8 @@ class Recomputed:
     p_range: tuple[float, float]
     """Smallest and largest p-value of numbers that round to the printed ones."""
     verdict: str
-    """``reproduced``, ``reproduced with Yates only`` (the uncorrected chi-square does not), ``reproduced by ... only``,
-    ``reproduced within rounding``, ``not reproduced``, ``no printed p`` or ``not testable``."""
+    """``reproduced``, ``reproduced with Yates only`` (the uncorrected chi-square does not), ``reproduced by ... only``
+    (not by our test), ``reproduced within rounding``, ``not reproduced``, ``no printed p`` or ``not testable``."""
     notes: tuple[str, ...] = ()
     """Everything a reader should know besides."""
     others: dict[str, float] = field(default_factory=dict)
@@ -148,6 +148,8 @@ def recompute(row: PublishedRow) -> Recomputed:
     others = {other: result.p for other, result in tests.items() if other != name}
     low, high = _range(row, name, chosen.p)
     notes = list(row.notes)
+    if row.test and name not in (row.test, _FITTING.get(row.test)):
+        notes.append(f"{row.test} cannot be made from these numbers")
     if row.unit == "scan" and name in _INDEPENDENT:
         notes.append("counts every scan as independent")
     verdict = _verdict(row.printed, name, chosen.p, (low, high), others, notes)
@@ -171,11 +173,14 @@ def _tests(row: PublishedRow) -> dict[str, Comparison]:
 
 def _named(row: PublishedRow, tests: dict[str, Comparison]) -> str:
     """The test the row names, in the form that fits its size; else our own choice."""
-    fitting = {YATES: PEARSON, FISHER: FREEMAN_HALTON, WELCH: WELCH_ANOVA, STUDENT: ANOVA, ANOVA: STUDENT}
-    for wanted in (row.test, fitting.get(row.test)):
+    for wanted in (row.test, _FITTING.get(row.test)):
         if wanted in tests:
             return wanted
     return next(iter(tests))
+
+
+_FITTING = {YATES: PEARSON, FISHER: FREEMAN_HALTON, WELCH: WELCH_ANOVA, STUDENT: ANOVA, ANOVA: STUDENT}
+"""The form of a test for tables of another size."""
 
 
 def _range(row: PublishedRow, name: str, p: float) -> tuple[float, float]:
@@ -207,18 +212,16 @@ def _verdict(
         return NO_PRINTED_P
     agreeing = [other for other, value in others.items() if printed.agrees(value, value)]
     if printed.agrees(p, p):
-        if name == YATES and PEARSON not in agreeing:
+        if len(agreeing) < len(others):
             notes.append(_said(others))
-            return f"{REPRODUCED} with Yates only"
-        if others and not agreeing:
-            notes.append(_said(others))
-            return f"{REPRODUCED} by {name} only"
-        return REPRODUCED
+        return f"{REPRODUCED} with Yates only" if name == YATES and PEARSON not in agreeing else REPRODUCED
     if printed.agrees(*span):
         notes.append(f"the rounded numbers allow p from {span[0]:.2g} to {span[1]:.2g}")
         return WITHIN_ROUNDING
     if agreeing:
         return f"{REPRODUCED} by {' and '.join(agreeing)} only"
+    if printed.relation == "=" and printed.value <= p < printed.value + 10.0**-printed.decimals:
+        notes.append("the digits are cut off, not rounded")
     notes.append(f"printed {printed.text}, but the numbers give {p:.2g}" + (f" ({_said(others)})" if others else ""))
     return NOT_REPRODUCED
 

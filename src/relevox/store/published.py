@@ -34,6 +34,7 @@ _TESTS = (
 )
 """Words in the brackets of ``kind`` and the tests they stand for; the first that fits counts."""
 
+_COUNTED = ("count", "counts", "n", "number", "frequency", "categorical")
 _KINDS = "count RxC, percent|n, mean|SD|n, mean|SE|n, median; the test in brackets, for example (Yates)"
 _NUMBER = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][-+]?\d+)?")
 _NO_P = {"", "n/a", "na", "nr", "-", "--", "none", "not reported", "\N{EN DASH}", "\N{EM DASH}"}
@@ -175,7 +176,8 @@ def _row(row: Mapping[str, str], groups: Sequence[str], path: Path, number: int)
     cells = [row[name].replace("\N{MINUS SIGN}", "-") for name in groups]
     while cells and not cells[-1]:
         cells.pop()
-    content, test = _kind(row["kind"])
+    content, test, unknown = _kind(row["kind"])
+    seen = (f"{unknown} cannot be made from printed numbers",) if unknown else ()
     common = {"table": row.get("table", ""), "name": row["row"], "unit": row.get("unit", ""), "printed": printed}
     try:
         if content == "none":
@@ -183,35 +185,38 @@ def _row(row: Mapping[str, str], groups: Sequence[str], path: Path, number: int)
         levels = [level.strip() for level in row.get("levels", "").split("|")] if row.get("levels") else []
         if content == "count":
             counts, notes = _counts(cells, levels, row["kind"], test)
-            return PublishedRow(**common, test=test, counts=counts, notes=notes)
+            return PublishedRow(**common, test=test, counts=counts, notes=seen + notes)
         if content == "percent":
             counts, near, notes = _percentages(cells)
-            return PublishedRow(**common, test=test, counts=counts, counts_range=near, notes=notes)
+            return PublishedRow(**common, test=test, counts=counts, counts_range=near, notes=seen + notes)
         if content in ("mean|sd|n", "mean|se|n"):
-            return _moments(common, cells, test, standard_error=content == "mean|se|n")
+            return _moments(common | {"notes": seen}, cells, test, standard_error=content == "mean|se|n")
     except ValueError as error:
         raise wrong(str(error), "cell-invalid") from None
     raise wrong(f"unknown kind {row['kind']!r}", "kind-unknown", f"known: {_KINDS}")
 
 
-def _kind(text: str) -> tuple[str, str]:
-    """What the cells hold, and the test that is named."""
+def _kind(text: str) -> tuple[str, str, str]:
+    """What the cells hold, the test that is named, and a named test that we cannot make."""
     plain = text.lower().replace("(sd)", "|sd").replace("(se)", "|se")
     named = " ".join(re.findall(r"[(\[]([^)\]]*)[)\]]", plain))
     test = next((test for words, test in _TESTS if re.search(words, named)), "")
+    return _content(plain), test, named if re.search("[a-z]", named) and not test else ""
+
+
+def _content(plain: str) -> str:
     words = [word for word in re.split(r"[^a-z%]+", re.sub(r"[(\[].*?[)\]]", " ", plain)) if word not in ("", "x")]
-    if not words:
-        return "", test
-    if words[0] in ("count", "counts", "n", "number", "frequency", "categorical"):
-        return ("percent", test) if words[1:2] in (["percent"], ["%"]) else ("count", test)
-    if words[0] in ("percent", "percentage", "%"):
-        return "percent", test
-    if words[0] in ("median", "range", "iqr"):
-        return "none", test
-    if words[0] == "mean":
-        spread = {"sd": "sd", "se": "se", "sem": "se"}.get(words[1] if len(words) > 1 else "")
-        return (f"mean|{spread}|n" if spread and words[-1] == "n" else "none"), test
-    return "", test
+    first, second = (*words, "", "")[:2]
+    if first in ("percent", "percentage", "%") or (first in _COUNTED and second in ("percent", "%")):
+        return "percent"
+    if first in _COUNTED:
+        return "count"
+    if first in ("median", "range", "iqr"):
+        return "none"
+    if first == "mean":
+        spread = {"sd": "sd", "se": "se", "sem": "se"}.get(second)
+        return f"mean|{spread}|n" if spread and words[-1] == "n" else "none"
+    return ""
 
 
 def _counts(cells: Sequence[str], levels: Sequence[str], kind: str, test: str) -> tuple[np.ndarray, tuple[str, ...]]:
