@@ -202,9 +202,9 @@ def test_pieces_and_merges_give_the_same_as_all_at_once(cuts):
 def test_a_merge_leaves_the_other_as_it_was():
     y, X = random_data()
     other = VoxelwiseRegression(2).update(y[:5], X[:5])
-    before = other.comoments.copy()
+    before = other.products.copy()
     VoxelwiseRegression(2).merge(other).update(y[5:], X[5:])
-    np.testing.assert_array_equal(other.comoments, before)
+    np.testing.assert_array_equal(other.products, before)
     assert other.n == 5
 
 
@@ -226,6 +226,18 @@ def test_offsets_and_units_cost_no_digits(offset, scale):
         piece = VoxelwiseRegression(2).update(y[part] * scale + offset, X[part] * scale + offset)
         moved.merge(piece)
     assert_equal_fits(moved.fit(), plain, rtol=1e-9)
+
+
+def test_a_first_scan_far_from_all_others_costs_no_digits():
+    y, X = random_data(n=400, v=3)
+    X[:, 0], X[0, 0] = 0.0, 1.0  # a lesion in the first scan only
+    X[:, 1] = 1 + 1e-6 * X[:, 1]
+    y[0] += 1000
+    plain = VoxelwiseRegression(2).update(y[::-1], X[::-1]).fit()
+    assert_equal_fits(VoxelwiseRegression(2).update(y, X).fit(), plain)
+    r2, beta = two_pass(y, X)
+    np.testing.assert_allclose(plain.r2, r2, rtol=1e-9)
+    np.testing.assert_allclose(plain.standardised_beta, beta, rtol=1e-9)
 
 
 def test_a_constant_regressor_is_dropped_and_the_rest_fitted():

@@ -1,8 +1,9 @@
 """A linear model in every voxel, over scans that come in pieces (SPEC 6.3).
 
-Kept per voxel: means and co-moments in float64, shifted by the first scan and
-merged as in Chan, Golub and LeVeque (1983). Memory does not grow with the
-number of scans, and offsets a million times the spread cost no digits.
+Kept per voxel, in float64: sums and sums of products of the scans less the first scan (Chan, Golub and
+LeVeque 1983). Memory does not grow with the number of scans n, and offsets a million times the spread
+cost no digits: no scan lies further than sqrt(n) standard deviations from the mean, the first neither,
+so that taking the mean out at the end loses at most a factor n of 1e16.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from relevox.records import VoxelwiseFit
 from relevox.statistics.voxel_columns import aligned, as_columns, not_finite
 
 TILE = 512
-"""Voxels whose block of scans, means and co-moments fit a processor's cache together."""
+"""Voxels whose block of scans fits a processor's cache with their sums."""
 
 SCANS_AT_ONCE = 32
 """Longer updates are taken in blocks."""
@@ -52,10 +53,10 @@ class VoxelwiseRegression:
         self.n = 0
         self.shift: np.ndarray | None = None
         """``(k + 1, v)`` the first scan; rows are the regressors, then y."""
-        self.mean: np.ndarray | None = None
-        """``(k + 1, v)`` less the shift."""
-        self.comoments: np.ndarray | None = None
-        """``(pairs, v)`` sums of products of deviations, upper triangle row by row."""
+        self.sums: np.ndarray | None = None
+        """``(k + 1, v)`` over scans, less the shift."""
+        self.products: np.ndarray | None = None
+        """``(pairs, v)`` sums of products of columns less their shift, upper triangle row by row."""
         self._spoiled = False
 
     def update(self, y: np.ndarray, X: np.ndarray | Sequence[np.ndarray]) -> VoxelwiseRegression:
@@ -85,8 +86,8 @@ class VoxelwiseRegression:
             return self
         if self.shift is None:
             self.shift = np.stack([column[0] for column in columns]).astype(np.float64)
-            self.mean = np.zeros_like(self.shift)
-            self.comoments = np.zeros((len(self._pairs), n_voxels))
+            self.sums = np.zeros_like(self.shift)
+            self.products = np.zeros((len(self._pairs), n_voxels))
         for start in range(0, n, SCANS_AT_ONCE):
             self._add(columns, start, min(start + SCANS_AT_ONCE, n))
         return self
@@ -109,14 +110,21 @@ class VoxelwiseRegression:
             return self
         if self.n == 0:
             self.n, self.shift = other.n, other.shift.copy()
-            self.mean, self.comoments = other.mean.copy(), other.comoments.copy()
+            self.sums, self.products = other.sums.copy(), other.products.copy()
             return self
         if other.shift.shape != self.shift.shape:
             raise InputError(
                 f"expected {self.shift.shape[1]} voxels, but got {other.shift.shape[1]}", code="regression-shape"
             )
-        mean = other.mean + (other.shift - self.shift)
-        _merge(self.mean, self.comoments, self.n, mean, other.comoments, other.n, self._pairs)
+        moved = other.shift - self.shift
+        for row, (i, j) in enumerate(self._pairs):
+            self.products[row] += (
+                other.products[row]
+                + moved[i] * other.sums[j]
+                + other.sums[i] * moved[j]
+                + other.n * moved[i] * moved[j]
+            )
+        self.sums += other.sums + other.n * moved
         self.n += other.n
         return self
 
@@ -144,7 +152,7 @@ class VoxelwiseRegression:
         self._refuse_if_spoiled()
         if self.shift is None:
             raise InputError("expected scans before the fit, but got none", code="regression-empty")
-        k, n_voxels = self.n_regressors, self.shift.shape[1]
+        k, n_voxels, pairs = self.n_regressors, self.shift.shape[1], self._pairs
         fit = VoxelwiseFit(
             r2=np.full(n_voxels, np.nan),
             adjusted_r2=np.full(n_voxels, np.nan),
@@ -156,7 +164,9 @@ class VoxelwiseRegression:
         if self.n > k + 1:
             for start in range(0, n_voxels, SOLVED_AT_ONCE):
                 tile = slice(start, start + SOLVED_AT_ONCE)
-                _solve(self.comoments[:, tile], self._pairs, fit, tile)
+                sums, products = self.sums[:, tile], self.products[:, tile]
+                comoments = [row - sums[i] * sums[j] / self.n for row, (i, j) in zip(products, pairs, strict=True)]
+                _solve(comoments, pairs, fit, tile)
         return fit
 
     @property
@@ -175,7 +185,7 @@ class VoxelwiseRegression:
                 block = aligned(len(columns), stop - start, width)
             for values, column in zip(block, columns, strict=True):
                 values[:] = column[start:stop, first : first + width]
-            if not add_scans(block, self.shift, self.n, self.mean, self.comoments, first):
+            if not add_scans(block, self.shift, self.sums, self.products, first):
                 self._spoiled = True
                 raise not_finite(columns, slice(first, first + width))
         self.n += stop - start
@@ -189,19 +199,10 @@ class VoxelwiseRegression:
             )
 
 
-def _merge(mean, comoments, n, other_mean, other_comoments, other_n, pairs) -> None:
-    """Add the second set of moments to the first, in place."""
-    total = n + other_n
-    difference = other_mean - mean
-    for row, (i, j) in enumerate(pairs):
-        comoments[row] += other_comoments[row] + difference[i] * difference[j] * (n * other_n / total)
-    mean += difference * (other_n / total)
-
-
-def _solve(comoments: np.ndarray, pairs: list[tuple[int, int]], fit: VoxelwiseFit, tile: slice) -> None:
+def _solve(comoments: list[np.ndarray], pairs: list[tuple[int, int]], fit: VoxelwiseFit, tile: slice) -> None:
     """Fill one tile of the fit by sweeping the correlation matrix (Goodnight 1979)."""
     k = len(fit.fitted)
-    n_voxels = comoments.shape[1]
+    n_voxels = comoments[0].size
     table = np.empty((k + 1, k + 1, n_voxels))
     for row, (i, j) in zip(comoments, pairs, strict=True):
         table[i, j] = table[j, i] = row
