@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relevox.engines.workers import ALLOCATOR, raise_failures, run_all
+from relevox.engines.workers import ALLOCATOR, Outcome, raise_failures, run_all, working_at
 from relevox.errors import EngineError, ImageError, Problems
 
 
@@ -64,3 +64,14 @@ def test_workers_get_an_allocator_unless_the_user_has_chosen_one(monkeypatch):
     assert "GLIBC_TUNABLES" not in os.environ
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
     assert run_all(environment, ["GLIBC_TUNABLES"] * 2, workers=2)[0].value[1] == "glibc.malloc.check=0"
+
+
+def test_workers_elsewhere_are_used_in_the_body_and_local_ones_after_it():
+    class There:
+        def run(self, function, items, labels, done):
+            for n, item in enumerate(items):
+                done(n, Outcome(item, f"{labels[n]} was there"))
+
+    with working_at(There()):
+        assert [o.value for o in run_all(square, [2, 4], workers=2)] == ["2 was there", "4 was there"]
+    assert run_all(square, [2])[0].value == 4

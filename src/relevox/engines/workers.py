@@ -42,6 +42,9 @@ class Outcome:
 class Elsewhere(Protocol):
     """Workers that are not processes of this machine's pool."""
 
+    threads_each: int
+    """Of the processor, that an item may use."""
+
     def run(self, function: Callable[[Any], Outcome], items: Sequence[Any], labels: Sequence[str], done: Callable):
         """Apply a function to every item, and call ``done(number, outcome)`` as each one ends."""
 
@@ -62,6 +65,12 @@ def working_at(place: Elsewhere | None) -> Iterator[None]:
 def cores() -> int:
     """Number of processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(workers: int) -> int:
+    """Number of threads an item may use when so many are worked on at once."""
+    elsewhere = _elsewhere.get()
+    return max(1, cores() // max(1, workers)) if elsewhere is None else elsewhere.threads_each
 
 
 def run_all(
