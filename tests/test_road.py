@@ -22,7 +22,7 @@ OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("predictio
 OF_AN_EXTERNAL_COHORT = {"votes"}
 OF_A_BUNDLE = {kind for kind in layout.PATTERNS if kind.startswith("bundle")}
 OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
-TRANSIENT = {"lock", "provenance", "checkpoint"}
+TRANSIENT = {"lock", "provenance", "checkpoint", "tensorboard"}
 
 
 def relevox(*arguments, expect=0):

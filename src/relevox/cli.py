@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -28,6 +29,10 @@ app = typer.Typer(
 Study = Annotated[Path, typer.Argument(metavar="OUT", help="The study folder.")]
 Bids = Annotated[Path, typer.Argument(metavar="BIDS", help="The BIDS data set; it is never written to.")]
 Workers = Annotated[int, typer.Option(min=0, help="Local processes; 0 = one per core, as far as memory allows.")]
+Cluster = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--cluster", help="Work on a Dask cluster: local, slurm, or the address of a scheduler."),
+]
 SettingsFile = Annotated[Optional[Path], typer.Option("--settings", help="A study.toml.")]  # noqa: UP045
 Preset = Annotated[Optional[str], typer.Option(help="default, paper, demo or tiny.")]  # noqa: UP045
 Participants = Annotated[
@@ -97,12 +102,13 @@ def run(
     skip_bad: SkipBad = False,
     ignore_derivatives: IgnoreDerivatives = False,
     workers: Workers = 0,
+    cluster: Cluster = None,
 ) -> None:
     """Do the whole study on one's own data (the form of a BIDS App)."""
     if level not in ("participant", "group", "both"):
         raise SettingsError(f"expected participant or group, but got {level!r}", code="level-unknown")
     resolved = _resolve(out, preset, settings, ignore_derivatives)
-    with _study(out, resolved):
+    with _study(out, resolved), _at(cluster, workers):
         if level != "group":
             if level == "both":
                 _check_scores(bids, resolved, skip_bad)
@@ -131,13 +137,14 @@ def preprocess(
     skip_bad: SkipBad = False,
     ignore_derivatives: IgnoreDerivatives = False,
     workers: Workers = 0,
+    cluster: Cluster = None,
 ) -> None:
     """Bring scans to template space, with masks, Jacobian, regions, volumes and quality measures."""
     from relevox.errors import CohortError
     from relevox.stages import cohort
 
     resolved = _resolve(out, preset, settings, ignore_derivatives)
-    with _study(out, resolved):
+    with _study(out, resolved), _at(cluster, workers):
         _participant_level(bids, out, resolved, workers, participant_label, skip_bad)
         try:
             cohort.run(bids, out, resolved)
@@ -146,11 +153,25 @@ def preprocess(
 
 
 @_command()
-def train(out: Study, workers: Workers = 0) -> None:
+def train(
+    out: Study,
+    workers: Workers = 0,
+    cluster: Cluster = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train each fold together.")] = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard, too.")] = False,
+) -> None:
     """Train the network and the baselines on the study's folds."""
+    from relevox.engines import torchrun
     from relevox.stages import train as stage
 
-    _again(out, stage.run, workers)
+    if processes > 1:
+        sys.exit(torchrun.start(processes, ["train", str(out), *(["--tensorboard"] if tensorboard else [])]))
+    with torchrun.joined() as group:
+        if group.leads:
+            _again(out, partial(stage.run, group=group, events=tensorboard), 1 if group.size > 1 else workers, cluster)
+        else:  # the leading process holds the study folder and speaks
+            logging.getLogger("relevox").setLevel(logging.WARNING)
+            stage.run(out, _resolve(out, None, None), group=group)
 
 
 @_command()
@@ -162,11 +183,11 @@ def evaluate(out: Study, workers: Workers = 0) -> None:
 
 
 @_command()
-def explain(out: Study, workers: Workers = 0) -> None:
+def explain(out: Study, workers: Workers = 0, cluster: Cluster = None) -> None:
     """Make the attention maps of every test scan."""
     from relevox.stages import explain as stage
 
-    _again(out, stage.run, workers)
+    _again(out, stage.run, workers, cluster)
 
 
 @_command()
@@ -368,13 +389,25 @@ def _study(study: Path, settings):
         yield
 
 
-def _again(study: Path, stage, workers: int) -> None:
+def _again(study: Path, stage, workers: int, cluster: str | None = None) -> None:
     from relevox.store import layout
 
     layout.existing(study, "settings")
     settings = _resolve(study, None, None)
-    with _study(study, settings):
+    with _study(study, settings), _at(cluster, workers):
         stage(study, settings, _local(workers))
+
+
+@contextmanager
+def _at(cluster: str | None, workers: int):
+    """Let the stages in the body work on a cluster, if one was named."""
+    if cluster is None:
+        yield
+        return
+    from relevox.engines import cluster as engine
+
+    with engine.cluster(cluster, _local(workers)):
+        yield
 
 
 def _check_scores(bids: Path, settings, skip_bad: bool) -> None:

@@ -18,7 +18,7 @@ from relevox.store.atomic import write_text
 def one_thread():
     """On small arrays more threads only wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "cores", lambda: 1)
+        patch.setattr(train, "threads_each", lambda workers: 1)
         patch.setattr(evaluate, "cores", lambda: 1)
         patch.setattr(explain, "cores", lambda: 1)
         patch.setattr(validate, "cores", lambda: 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from relevox import __version__
 from relevox.config import Settings
+from relevox.engines import tensorboard
 from relevox.engines.progress import show_within
 from relevox.errors import EngineError
 from relevox.learning import training
@@ -34,6 +36,7 @@ def train_network(
     fold: Fold,
     turns_behind: int = 0,
     group: Group = ALONE,
+    events: bool = False,
 ) -> list[Path]:
     """Train the network of a fold, and return the files that were written.
 
@@ -54,6 +57,8 @@ def train_network(
         Folds that this worker trains afterwards, for the time left.
     group : Group
         Processes that train this fold together; the leading one writes.
+    events : bool
+        Write event files for TensorBoard, too.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def train_network(
         "computed": [device.type, str(precision)],  # elsewhere it would go on, but not alike
     }
     resume, reason = checkpoints.load(study, fold.index, made_from)
-    watcher = Watcher(study, fold.index, settings.training.max_epochs, turns_behind, group.leads)
+    watcher = Watcher(study, fold.index, settings.training.max_epochs, turns_behind, group.leads, events)
     watcher.begin(resume, reason)
 
     def keep(checkpoint: Checkpoint) -> None:
@@ -126,11 +131,15 @@ class Watcher:
         Folds that wait for this one.
     speaks : bool
         Whether this process writes anything.
+    events : bool
+        Whether it writes event files for TensorBoard.
     """
 
-    def __init__(self, study: Path, fold: int, max_epochs: int, turns_behind: int, speaks: bool) -> None:
+    def __init__(
+        self, study: Path, fold: int, max_epochs: int, turns_behind: int, speaks: bool, events: bool = False
+    ) -> None:
         self.study, self.fold, self.max_epochs = study, fold, max_epochs
-        self.turns_behind, self.speaks = turns_behind, speaks
+        self.turns_behind, self.speaks, self.events = turns_behind, speaks, events
         self.history: list[Epoch] = []
         self.spoken = self.started = time.monotonic()
 
@@ -141,6 +150,8 @@ class Watcher:
             self._say("goes on after epoch %d of %d", len(self.history), self.max_epochs)
         elif reason:
             self._say("starts over: there is a checkpoint, but %s", reason)
+        if resume is None and self.speaks:
+            shutil.rmtree(layout.path(self.study, "tensorboard", fold=self.fold), ignore_errors=True)
 
     def batch(self, epoch: int, n: int, n_batches: int) -> None:
         """Show where in a long epoch the training is."""
@@ -159,6 +170,18 @@ class Watcher:
         if not self.speaks:
             return
         write_history(self.study, self.fold, self.history)
+        if self.events:
+            tensorboard.append(
+                layout.path(self.study, "tensorboard", fold=self.fold),
+                row.epoch,
+                {
+                    "loss/training": row.train_loss,
+                    "loss/validation": row.validation_loss,
+                    "balanced accuracy/validation": row.validation_balanced_accuracy,
+                    "learning rate": row.learning_rate,
+                    "seconds": row.seconds,
+                },
+            )
         whole = np.mean([past.seconds for past in self.history]) * self.max_epochs
         self._say(
             "epoch %*d/%d  loss %.3f  validation: loss %.3f, balanced accuracy %.3f  rate %.1e  %.1f s  "

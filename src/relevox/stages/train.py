@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from relevox.config import Settings
-from relevox.engines.workers import cores, raise_failures, run_all
+from relevox.engines import tensorboard
+from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.errors import SettingsError
 from relevox.learning.device import visible_gpus
 from relevox.learning.group import ALONE, Group
@@ -27,7 +28,7 @@ from relevox.store.atomic import replacing
 logger = logging.getLogger("relevox")
 
 
-def run(study: Path, settings: Settings, workers: int = 1) -> None:
+def run(study: Path, settings: Settings, workers: int = 1, group: Group = ALONE, events: bool = False) -> None:
     """Train one network and the baselines per fold (SPEC 3 and 4).
 
     1. Gather the preprocessed images into one float16 array on disk, from which batches are streamed.
@@ -43,6 +44,10 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         ``network``, ``training``, ``preprocessing`` (grid and normalisation) and ``seed``.
     workers : int
         Folds trained at once; they share the cores.
+    group : Group, optional
+        Processes that train every fold together, one after the other; the leading one writes.
+    events : bool
+        Write event files for TensorBoard, too.
 
     Raises
     ------
@@ -52,20 +57,27 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         When a training diverges.
     """
     _check_grid(settings)
+    if events:
+        tensorboard.check_installed()
     cohort = tables.read_cohort(study)
-    gather_inputs(study, settings, cohort)
-    folds = deal_folds(study, settings, cohort)
-    all_rounds = rounds(folds, cohort.labels, cohort.patients)
-    audit_leaks(study, settings, cohort, all_rounds)
-    _report_missing(study, cohort)
-    for fold in all_rounds:
-        fit_baselines(study, settings, cohort, fold)
+    if group.leads:
+        _prepare(study, settings, cohort)
+    group.wait()
+    all_rounds = rounds(tables.read_folds(study, cohort), cohort.labels, cohort.patients)
     stale = [fold for fold in all_rounds if not _is_trained(study, settings, fold)]
     gpus = visible_gpus() if settings.training.device == "auto" else []
     workers = max(1, min(workers, len(stale), len(gpus) or workers))
     turns = {fold.index: (len(stale) - 1) // workers - n // workers for n, fold in enumerate(stale)}
     outcomes = run_all(
-        partial(train_fold, study, settings, threads=max(1, cores() // workers), turns_behind=turns),
+        partial(
+            train_fold,
+            study,
+            settings,
+            threads=threads_each(workers * group.size),
+            turns_behind=turns,
+            group=group,
+            events=events,
+        ),
         stale,
         workers,
         description="train",
@@ -73,6 +85,17 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         gpus=gpus,
     )
     raise_failures(outcomes)
+
+
+def _prepare(study: Path, settings: Settings, cohort: Cohort) -> None:
+    """Make all that a fold needs, and the baselines, which take no time."""
+    gather_inputs(study, settings, cohort)
+    folds = deal_folds(study, settings, cohort)
+    all_rounds = rounds(folds, cohort.labels, cohort.patients)
+    audit_leaks(study, settings, cohort, all_rounds)
+    _report_missing(study, cohort)
+    for fold in all_rounds:
+        fit_baselines(study, settings, cohort, fold)
 
 
 def gather_inputs(study: Path, settings: Settings, cohort: Cohort) -> Path:
@@ -174,6 +197,7 @@ def train_fold(
     threads: int = 1,
     turns_behind: Mapping[int, int] | None = None,
     group: Group = ALONE,
+    events: bool = False,
 ) -> None:
     """Train the network of one fold: weights, card and history.
 
@@ -189,13 +213,15 @@ def train_fold(
         Per fold, how many others its worker trains afterwards.
     group : Group, optional
         Processes that train it together.
+    events : bool
+        Write event files for TensorBoard, too.
     """
-    torch.set_num_threads(min(threads, cores()))
+    torch.set_num_threads(threads)
     # numbers too small for float32 are computed a hundred times slower, and mean nothing here
     torch.set_flush_denormal(True)
     cohort = tables.read_cohort(study)
     unit = _fold_unit(study, settings, fold)
-    outputs = train_network(unit, settings, cohort, fold, (turns_behind or {}).get(fold.index, 0), group)
+    outputs = train_network(unit, settings, cohort, fold, (turns_behind or {}).get(fold.index, 0), group, events)
     if group.leads:
         unit.record(outputs)
         checkpoints.remove(study, fold.index)

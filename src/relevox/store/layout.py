@@ -46,6 +46,7 @@ PATTERNS: dict[str, str] = {
     "model_weights": "models/fold-{fold}/weights.safetensors",
     "model": "models/fold-{fold}/model.json",
     "checkpoint": "models/fold-{fold}/checkpoint.safetensors",  # of an unfinished training
+    "tensorboard": "tensorboard/fold-{fold}",  # a folder, when it was asked for
     "history": "models/fold-{fold}/history.tsv",
     "baselines": "models/fold-{fold}/baselines.json",
     "subsets": "models/fold-{fold}/subsets.json",
