@@ -116,22 +116,31 @@ def regression(maps: list[np.ndarray], repeats: int) -> None:
 def growth(maps: list[np.ndarray], repeats: int, file: Path) -> None:
     """Draw seconds against scans, and against voxels."""
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     n, v = maps[0].shape
-    figure, axes = pyplot.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(7, 3.2), sharey=True, layout="constrained")
     rows = []
-    for ax, what, largest, fixed in zip(axes, ("scans", "voxels"), (n, v), (f"{v} voxels", f"{n} scans"), strict=True):
+    for ax, what, largest, fixed in zip(
+        axes, ("scans", "voxels"), (n, v), (f"{v:,} voxels", f"{n} scans"), strict=True
+    ):
         sizes = sorted({largest // 2**i for i in range(5) if largest // 2**i > 3})
         part = {"scans": lambda one, size: one[:size], "voxels": lambda one, size: one[:, :size]}[what]
         seconds = [median_seconds(lambda s=s, part=part: fit([part(one, s) for one in maps]), repeats) for s in sizes]
         slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
         rows.append((f"growth in {what}: slope of log seconds on log {what} (1 = linear)", slope, ""))
-        ax.loglog(sizes, seconds, "o-", color="#0072B2")
-        ax.set(xlabel=f"{what} (of {fixed})", ylabel="seconds", title=f"slope {slope:.2f}")
+        ax.loglog(sizes, seconds, "o-", color="#0072B2", label=f"measured, slope {slope:.2f}")
+        ax.loglog(sizes, seconds[-1] * np.array(sizes) / largest, ":", color="#666666", label="slope 1")
+        ax.set_xlabel(f"{what} ({fixed})")
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=30)
-        ax.minorticks_off()
+        ax.xaxis.set_minor_locator(ticker.NullLocator())
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_locator(ticker.NullLocator())
         ax.grid(alpha=0.3)
+        ax.legend(frameon=False)
+    axes[0].set_ylabel("seconds of one processor")
+    figure.suptitle("Voxel-wise regression, two regressors", fontsize="medium")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=150)
     show(f"growth, drawn in {file}", rows)

@@ -142,13 +142,16 @@ def freedman_lane(
     tfce = None if enhance is None else np.empty((k, n_voxels))
     largest_tfce = np.full((len(orders), k), -np.inf)
 
-    at_once = len(orders) if enhance is None else max(1, int(memory_gb * 1e9 / (8 * k * n_voxels)))
+    at_once = len(orders)
+    if enhance is not None:
+        at_once = min(at_once, max(1, int(memory_gb * 1e9 / (8 * k * n_voxels))))
+        room = np.empty((at_once, k, n_voxels))
     chunks = _slices(len(orders), at_once)
     tiles = _slices(n_voxels, READ)
     steps = _Steps(progress, len(chunks) * len(tiles) + (0 if enhance is None else k * len(orders)))
     with ThreadPoolExecutor(threads) as pool:
         for chunk in chunks:
-            maps = None if enhance is None else np.empty((len(orders[chunk]), k, n_voxels))
+            maps = None if enhance is None else room[: chunk.stop - chunk.start]
             for found in steps.follow(pool.map(partial(_test_tile, columns, orders[chunk], t, reached, maps), tiles)):
                 np.maximum(largest[chunk], found, out=largest[chunk])
             if maps is None:
