@@ -45,10 +45,27 @@ def test_voxels_are_sorted_and_thick_slices_have_a_plane(tmp_path, scan):
     assert (rows["T1w"]["scanner"], rows["T1w"]["field_strength_t"]) == ("Avanto", 1.5)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("SIEMENS", "Siemens"),
+        ("GE MEDICAL SYSTEMS", "GE"),
+        ("Philips Healthcare", "Philips"),
+        ("UIH", "United Imaging"),
+        ("Dr Doe", ""),
+    ],
+)
+def test_a_maker_has_one_spelling_and_unknown_text_is_not_passed_on(tmp_path, scan, text, name):
+    tables.write_json(acquisition.beside(scan.t1w), {"Manufacturer": text, "MRAcquisitionType": "3d"})
+    row = read(tmp_path, scan)["T1w"]
+    assert (row["manufacturer"], row["acquisition_type"]) == (name, "3D")
+
+
 def test_only_the_fields_of_the_table_are_taken(tmp_path, scan):
     tables.write_json(
         acquisition.beside(scan.t1w),
-        {"PatientName": "DOE^JOHN", "EchoTime": "MRN12345", "RepetitionTime": [1, 2], "FlipAngle": True},
+        {"PatientName": "DOE^JOHN", "EchoTime": "MRN12345", "RepetitionTime": [1, 2], "FlipAngle": True}
+        | {"Manufacturer": "DOE^JOHN", "MRAcquisitionType": "MRN12345"},
     )
     row = read(tmp_path, scan)["T1w"]
     assert "DOE^JOHN" not in str(row) and "MRN12345" not in str(row)

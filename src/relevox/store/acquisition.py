@@ -22,6 +22,21 @@ TIMES_MS = {
 NUMBERS = ("field_strength_t", *TIMES_MS, "flip_angle_deg", "voxel_fine_mm", "voxel_middle_mm", "voxel_thick_mm")
 """Columns that hold numbers."""
 
+MANUFACTURERS = {
+    "siemens": "Siemens",
+    "ge": "GE",
+    "philips": "Philips",
+    "canon": "Canon",
+    "toshiba": "Toshiba",
+    "hitachi": "Hitachi",
+    "fujifilm": "Fujifilm",
+    "uih": "United Imaging",
+    "united": "United Imaging",
+    "fonar": "Fonar",
+    "bruker": "Bruker",
+}
+"""Makers of scanners, by a word of what the field says."""
+
 COLUMNS = ("contrast", "manufacturer", "scanner", *NUMBERS, "acquisition_type", "plane")
 """Columns of ``acquisition.tsv`` after the scan's identity."""
 
@@ -77,13 +92,13 @@ def read(bids: Path, scans: Iterable[Scan], known: Mapping[ScanId, Circumstances
                 tables.id_columns(scan.id)
                 | {
                     "contrast": contrast,
-                    "manufacturer": _text(fields, "Manufacturer"),
+                    "manufacturer": _manufacturer(fields),
                     "scanner": about.scanner,
                     "field_strength_t": about.field_strength_t,
                     **{column: 1000 * _number(fields, name) for column, name in TIMES_MS.items()},
                     "flip_angle_deg": _number(fields, "FlipAngle"),
                     **dict(zip(NUMBERS[-3:], voxel, strict=True)),
-                    "acquisition_type": _text(fields, "MRAcquisitionType"),
+                    "acquisition_type": _one_of(fields, "MRAcquisitionType", ("2D", "3D")),
                     "plane": plane,
                 }
             )
@@ -111,6 +126,12 @@ def _number(fields: Mapping[str, object], name: str) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-def _text(fields: Mapping[str, object], name: str) -> str:
-    value = fields.get(name)
-    return value.strip()[:40] if isinstance(value, str) else ""
+def _one_of(fields: Mapping[str, object], name: str, known: tuple[str, ...]) -> str:
+    value = str(fields.get(name, "")).strip().upper()
+    return value if value in known else ""
+
+
+def _manufacturer(fields: Mapping[str, object]) -> str:
+    """One spelling a maker; text we do not know may be anybody's name, and stays where it is."""
+    words = str(fields.get("Manufacturer", "")).lower().split()
+    return next((MANUFACTURERS[word] for word in words if word in MANUFACTURERS), "")
