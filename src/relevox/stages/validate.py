@@ -212,6 +212,7 @@ def predict_scan(
         return tables.read_json(file)["probabilities"]
     torch.set_num_threads(threads)
     networks = _networks(study, settings, tuple(hashes.values()))
+    # alone: in a batch the last digits depend on who else is in it, and a resumed run would not be the same
     x = inputs.read_scan(own, scan, settings.preprocessing)[None]  # (1, 2, x, y, z)
     found = [float(ensemble.predict(network, x, device=settings.training.device)[0]) for network in networks]
     unit.record([tables.write_json(file, {"probabilities": found})])
