@@ -144,7 +144,7 @@ def freedman_lane(
 
     at_once = len(orders)
     if enhance is not None:
-        at_once = min(at_once, max(1, int(memory_gb * 1e9 / (8 * k * n_voxels))))
+        at_once = min(at_once, max(1, int(memory_gb * 1e9 / (8 * k * max(1, n_voxels)))))
         room = np.empty((at_once, k, n_voxels))
     chunks = _slices(len(orders), at_once)
     tiles = _slices(n_voxels, READ)
