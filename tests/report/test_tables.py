@@ -50,10 +50,3 @@ def test_the_network_stands_beside_chance_and_every_baseline(results):
     table = tables.comparison_table(replace(results, comparisons=rows))
     assert table.rows[0][1:3] == ("< 0.001", tables.DASH)
     assert table.rows[1][1:] == ("0.30", "0.30", "< 0.001", "0.25", "0.010", "0.020", "0.20")
-
-
-def test_calibration_is_said_in_words_and_left_out_where_it_was_not_measured(results):
-    calibration = [{"model": "cnn", "slope": 0.5, "intercept": -0.1, "n": 240.0}]
-    text = tables.calibration_text(replace(results, calibration=calibration))
-    assert "240 patients: slope 0.50" in text and "too extreme" in text
-    assert tables.calibration_text(replace(results, calibration=[])) == ""

@@ -11,6 +11,7 @@ from relevox.report.drawing import GROUP_TITLES, method_title
 from relevox.report.group_tables import expected_r2
 from relevox.report.results import StudyResults
 from relevox.report.tables import interval, number
+from relevox.report.verdicts import confound_sentences, subgroup_sentence
 
 SIMULATED = "Simulated patients. A model trained on simulated patients says nothing about a person."
 """Across the top of every page about a simulated cohort."""
@@ -34,6 +35,9 @@ def limits(results: StudyResults) -> list[str]:
             _external,
             _chance,
             _baselines,
+            _confounds,
+            _calibration,
+            _parts,
             _repeats,
             _quality,
             _leak,
@@ -109,6 +113,41 @@ def _chance(results: StudyResults) -> list[str]:
 
 def _baselines(results: StudyResults) -> list[str]:
     return [s for s in baseline_sentences(results) if "below the CNN" not in s]
+
+
+def _confounds(results: StudyResults) -> list[str]:
+    sentences = [s for s in confound_sentences(results) if "may be all it has learned" in s]
+    if any(row["training"] == "refitted" for row in results.evaluation.get("left_out_scanners", ())):
+        sentences.append(
+            "The CNN was not trained again without a scanner: how it does on a scanner it has never seen is not known "
+            "from this report."
+        )
+    return sentences
+
+
+def _calibration(results: StudyResults) -> list[str]:
+    for row in results.calibration:
+        if (row["model"], row.get("probability", "raw")) == ("cnn", "raw") and math.isfinite(row["slope"]):
+            if row.get("slope_high", math.nan) < 1:
+                return [
+                    f"The CNN's probabilities are too extreme (calibration slope {number(row['slope'])}): they should "
+                    "not be read as chances without the temperature."
+                ]
+            if row.get("slope_low", math.nan) > 1:
+                return [f"The CNN's probabilities are too timid (calibration slope {number(row['slope'])})."]
+    return []
+
+
+def _parts(results: StudyResults) -> list[str]:
+    """Say which differences between parts were found, and how many parts were too small to be scored."""
+    rows = [r for r in results.evaluation.get("subgroups", ()) if r["scans_used"] == "only" and r["measure"] == "auc"]
+    small = [f"{row['level']} ({row['n_patients']:.0f})" for row in rows if row["suppressed"]]
+    sentences = []
+    if any(row["p"] < 0.05 for row in results.evaluation.get("interactions", ()) if math.isfinite(row["p"])):
+        sentences.append(subgroup_sentence(results))
+    if small:
+        sentences.append(f"Too few patients for an AUC of their own: {', '.join(small)}.")
+    return sentences
 
 
 def _repeats(results: StudyResults) -> list[str]:

@@ -87,6 +87,8 @@ class Details:
     summary: str
     """The line that unfolds it."""
     table: Table
+    numbers: bool = False
+    """Its cells are numbers rather than words: set in columns, never wrapped."""
     kind: str = "details"
 
 

@@ -108,7 +108,9 @@ class StudyResults:
     comparisons: Sequence[Row] = ()
     """``model, against, level, test, difference, statistic, p, n``."""
     calibration: Sequence[Row] = ()
-    """``model, level, slope, intercept, n``."""
+    """``model, level, probability, slope, intercept, brier, ece, n``; with the ends of their intervals."""
+    evaluation: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """The other tables of the evaluation by kind (``statistics.evaluation.tables.COLUMNS``); absent where not made."""
     regions: Sequence[Row] = ()
     """``group, method, region, n_scans, percentile, voxel_share, volume_share, mean_relevance_display, ...``"""
     occlusion: Sequence[Row] = ()

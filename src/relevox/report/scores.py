@@ -13,8 +13,8 @@ from relevox.statistics.baselines import model_order
 MODEL_TITLES = {
     "cnn": "CNN on the images",
     "volumes": "six volumes (logistic regression)",
-    "volumes_best": "best of the subsets (chosen on the test scans)",
-    "volumes_chosen": "subset chosen by the validation scans",
+    "volumes_best": "best subset, picked by the test scans",
+    "volumes_chosen": "subset picked by the validation scans",
     "volumes_scanner": "six volumes and scanner",
     "scanner": "scanner alone",
     "age_sex": "age and sex alone",

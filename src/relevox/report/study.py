@@ -11,6 +11,7 @@ from relevox.report.methods import methods
 from relevox.report.page import Block, Bullets, Cards, Headed, Note, Section, Text, render
 from relevox.report.results import StudyResults
 from relevox.report.section_causes import causes
+from relevox.report.verdicts import NAMES, driven_by
 
 
 def study_page(results: StudyResults, version: str) -> str:
@@ -73,6 +74,9 @@ def _glance(results: StudyResults) -> list[Block]:
     if results.bayes is not None:
         cards.append(("best possible, AUC", tables.number(results.bayes.get("bayes_auc")), "known, because simulated"))
     blocks: list[Block] = [Cards(cards), Bullets([*_reached(results), *baseline_sentences(results)])]
+    if driven := driven_by(results):
+        names = " and ".join(NAMES.get(name, name) for name in driven)
+        blocks.insert(0, Note(f"What the CNN reaches may come from {names}: these scores are no evidence of more."))
     if results.simulated:
         blocks.insert(0, Note("These patients do not exist: the numbers below test the method, not a hypothesis."))
     strongest = _strongest_region(results)

@@ -135,18 +135,6 @@ def comparison_table(results: StudyResults) -> Table:
 _ACCURACY_TESTS = ("mcnemar_durkalski", "mcnemar_obuchowski", "corrected_t")
 
 
-def calibration_text(results: StudyResults) -> str:
-    """Say whether the CNN's probabilities can be taken at their word; empty where that was not measured."""
-    for row in results.calibration:
-        if row["model"] == "cnn" and math.isfinite(row["slope"]):
-            meaning = "too extreme" if row["slope"] < 1 else "too timid"
-            return (
-                f"Calibration of the CNN over {row['n']:.0f} patients: slope {number(row['slope'])} (1 is perfect; its "
-                f"probabilities are {meaning}), intercept {number(row['intercept'])} (0 is perfect)."
-            )
-    return ""
-
-
 def flow_table(results: StudyResults) -> Table:
     """Return how many scans each rule removed."""
     body = [

@@ -82,7 +82,8 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
             "seed": settings.seed,
         },
         inputs={name: provenance.digest(study, "train", name) for name in trained}
-        | {name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")},
+        | {name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")}
+        | {"characteristics": _optional_hash(layout.path(study, "characteristics"))},
     )
     if unit.is_current():
         logger.info("evaluate: predictions and scores are up to date")
@@ -103,7 +104,9 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
     names, volumes = tables.read_volumes(study, cohort)
     designs = [d for d in baselines.cohort_designs(cohort, names, volumes) if d.name in REFITTED and d.is_informative]
     chosen = [outcome.value.chosen for outcome in outcomes]
-    found = out_of_fold_tables(test, validation, subsets, chosen, designs, settings, cohort)
+    found = out_of_fold_tables(
+        test, validation, subsets, chosen, designs, settings, cohort, _characteristics(study, cohort)
+    )
     unit.record(
         [
             tables.write_predictions(study, test),
@@ -116,6 +119,11 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         ]
     )
     _log(found)
+
+
+def _characteristics(study: Path, cohort: Cohort) -> dict[str, list[str]]:
+    exists = layout.path(study, "characteristics").exists()
+    return tables.read_characteristics(study, cohort) if exists else {}
 
 
 def _log(found: Mapping[str, Rows]) -> None:
@@ -162,6 +170,10 @@ def predict_fold(study: Path, fold: Fold, threads: int = 1) -> FoldAnswers:
         subsets=_baseline_answers(subsets, cohort, volumes, fold, fold.test),
         chosen=next((features[tuple(b.features)] for b in named if b.name == baselines.CHOSEN), ""),
     )
+
+
+def _optional_hash(file: Path) -> str:
+    return provenance.sha256(file) if file.exists() else ""
 
 
 def _fitted(study: Path, kind: str, fold: Fold) -> list[baselines.LogisticBaseline]:

@@ -19,6 +19,7 @@ from relevox.report.methods import unique_steps
 from relevox.report.plain import latex
 from relevox.report.results import Example, RegionShare, StudyResults
 from relevox.report.study import study_page
+from relevox.statistics.evaluation.tables import COLUMNS
 from relevox.statistics.regions import RegionTable
 from relevox.store import acquisition, images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
@@ -28,11 +29,21 @@ logger = logging.getLogger("relevox")
 STATISTICS = ("mean", "r2", "partialr2")
 """Group maps that are shown."""
 
+_WORDS = {
+    *("model", "against", "level", "test", "measure", "probability", "subset", "confound", "factor", "scanner"),
+    *("training", "scans_used", "promise", "levels", "note"),
+    *("cnn_minus_model_accuracy_test", "cnn_minus_model_auc_test"),
+}
+"""Columns of the evaluation's tables that are words; a conformal set's fold may be ``all``."""
+
+_EVALUATION = tuple(kind for kind in COLUMNS if kind not in ("scores", "comparisons", "calibration"))
+"""Tables of the evaluation that are read together."""
+
 _NUMBERS = {
     "flow": ("scans_removed", "scans_left", "patients_left"),
     "scores": ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n"),
     "comparisons": ("difference", "statistic", "p", "n"),
-    "calibration": ("slope", "intercept", "n"),
+    "calibration": tuple(name for name in COLUMNS["calibration"] if name not in _WORDS),
     "history": ("epoch", "train_loss", "validation_loss", "validation_balanced_accuracy"),
     "analysis_regions": ("n_scans", "percentile", "voxel_share", "volume_share", "mean_relevance_display"),
     "analysis_occlusion": ("n_scans", "mean_delta", "sd_delta", "mean_absolute_delta"),
@@ -67,7 +78,7 @@ _NUMBERS = {
     "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
     "quality": (),
-}
+} | {kind: tuple(name for name in COLUMNS[kind] if name not in _WORDS and name != "fold") for kind in _EVALUATION}
 """Columns that are read as numbers."""
 
 
@@ -207,6 +218,7 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         brain_mask=head.brain_mask,
         comparisons=optional["comparisons"],
         calibration=optional["calibration"],
+        evaluation={kind: rows for kind in _EVALUATION if (rows := reader.optional_rows(kind))},
         regions=optional["analysis_regions"],
         occlusion=optional["analysis_occlusion"],
         groups=optional["analysis_groups"],

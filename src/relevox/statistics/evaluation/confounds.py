@@ -12,6 +12,7 @@ from relevox.statistics import confounds
 from relevox.statistics.balance import balance, distribution
 from relevox.statistics.baselines import CONFOUNDS, Design, fit_logistic
 from relevox.statistics.evaluation.answers import Answers, by_model
+from relevox.statistics.evaluation.strata import UNKNOWN, level_order
 from relevox.statistics.scores import patient_bootstrap
 from relevox.statistics.subgroups import Subgroup, subgroup_scores
 
@@ -230,10 +231,10 @@ def balance_table(cohort: Cohort, strata: Mapping[str, np.ndarray]) -> list[dict
     for factor, levels in strata.items():
         ages = {(d.stratum, d.label): d for d in distribution(age, levels, labels)}
         women = {(d.stratum, d.label): d for d in distribution(female, levels, labels)}
-        for found in balance(levels, labels, patients):
+        for found in sorted(balance(levels, labels, patients), key=lambda part: level_order(part.stratum)):
             row: dict[str, object] = {
                 "factor": factor,
-                "level": found.stratum or "unknown",
+                "level": found.stratum or UNKNOWN,
                 "scans": found.n,
                 "patients": found.n_patients,
                 "class_1": found.n_class_1,

@@ -10,6 +10,7 @@ from relevox.config import EvaluationSettings
 from relevox.records import Prediction
 from relevox.statistics.evaluation.answers import LEVELS, Answers, by_model, scans_of
 from relevox.statistics.evaluation.scores import measure_rows
+from relevox.statistics.evaluation.strata import level_order
 from relevox.statistics.subgroups import Subgroup, interaction, scores_without, subgroup_scores
 
 MEASURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
@@ -73,6 +74,7 @@ def subgroup_table(
                 settings.confidence,
                 seed,
             )
+            groups = sorted(groups, key=lambda group: level_order(group.level))
             rows += [row for group in groups for row in _rows(factor, kind, group)]
     return rows
 

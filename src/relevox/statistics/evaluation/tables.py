@@ -46,7 +46,12 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 """Columns by kind of table, in the order in which they are written."""
 
 
-def score_tables(predictions: Sequence[Prediction], settings: Settings, cohort: Cohort) -> dict[str, Rows]:
+def score_tables(
+    predictions: Sequence[Prediction],
+    settings: Settings,
+    cohort: Cohort,
+    characteristics: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Rows]:
     """Score any models on any cohort: everything that needs no second set of predictions.
 
     Parameters
@@ -57,6 +62,8 @@ def score_tables(predictions: Sequence[Prediction], settings: Settings, cohort: 
         ``evaluation``, ``cohort`` (direction of the outcome) and ``seed``.
     cohort : Cohort
         The scans that were predicted, with what is known of them.
+    characteristics : mapping of str to sequence of str, optional
+        Further columns in the cohort's order; ``ms_type`` makes subgroups.
 
     Returns
     -------
@@ -65,8 +72,8 @@ def score_tables(predictions: Sequence[Prediction], settings: Settings, cohort: 
     """
     e, seed = settings.evaluation, settings.seed
     scans = scans_of(predictions)
-    cohort = _in_order(cohort, scans)
-    strata, network = strata_of(cohort, scans, e.age_bands), by_model(predictions)["cnn"]
+    strata = strata_of(cohort, scans, e.age_bands, characteristics)
+    cohort, network = _in_order(cohort, scans), by_model(predictions)["cnn"]
     found = {
         "scores": scores.score_table(predictions, e, seed),
         "comparisons": comparisons.comparison_table(predictions, e, seed),
@@ -90,6 +97,7 @@ def out_of_fold_tables(
     designs: Sequence[Design],
     settings: Settings,
     cohort: Cohort,
+    characteristics: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Rows]:
     """Score a cross-validated study: :func:`score_tables`, calibration, subsets, scanners left out.
 
@@ -107,6 +115,8 @@ def out_of_fold_tables(
         ``evaluation``, ``training.class_weights``, ``cohort`` and ``seed``.
     cohort : Cohort
         The scans.
+    characteristics : mapping of str to sequence of str, optional
+        As for :func:`score_tables`.
 
     Returns
     -------
@@ -126,7 +136,7 @@ def out_of_fold_tables(
     of_kind = {"raw": test, "temperature": calibration.calibrated(test, temperatures)}
     scanners = np.array([o.scanner for o in cohort])
     balanced = settings.training.class_weights == "inverse_frequency"
-    return score_tables([*test, *best], settings, cohort) | {
+    return score_tables([*test, *best], settings, cohort, characteristics) | {
         "subset_scores": subset_rows,
         "calibration": calibration.calibration_table(of_kind, e, seed),
         "temperatures": temperatures,
