@@ -8,10 +8,11 @@ from relevox.report.causes import found_causes
 from relevox.report.class_average import group_mean_maps, region_heat
 from relevox.report.cohort import score_and_volumes
 from relevox.report.discrimination import calibration_bins, roc_and_calibration
+from relevox.report.drawing import axial_indices, evenly
 from relevox.report.history import training_history
 from relevox.report.individual import individual_map, region_bars
 from relevox.report.scores import score_intervals
-from relevox.report.voxelwise import MapRow, voxelwise_maps
+from relevox.report.voxelwise import MapRow, shared_limits, voxelwise_maps
 
 
 def texts(figure):
@@ -66,14 +67,41 @@ def test_region_heat_prints_every_value():
 def test_voxelwise_maps_tell_empty_from_unfitted(egg):
     rows = [MapRow("R2", {"TP": egg * 0.5, "FP": np.full(egg.shape, np.nan)}, "viridis", (0, 1))]
     figure = voxelwise_maps(rows, {"TP": 9, "FP": 2, "TN": 4}, egg)
-    assert texts(figure) == ["nothing could\nbe fitted", "not made", "no scans"]
+    assert texts(figure)[2:] == ["nothing could\nbe fitted", "not made", "no scans"]  # after R and L
     assert figure.axes[0].get_title() == "true positives (n = 9)"
 
 
 def test_colour_limits_come_from_the_brain_of_all_groups(egg):
-    low, high = np.where(egg, 1.0, 50.0), np.where(egg, 2.0, 50.0)
-    figure = voxelwise_maps([MapRow("x", {"TP": low, "TN": high}, "magma")], dict.fromkeys(GROUPS, 5), egg)
-    assert figure.axes[0].images[0].get_clim() == (0, 2)
+    low, high = np.where(egg, 1.0, 50.0), np.where(egg, 1.9, 50.0)
+    assert shared_limits({"TP": low, "TN": high}, egg) == (0.0, 2.0)
+    assert shared_limits({"TP": np.full(egg.shape, np.nan)}, egg) == (0.0, 1.0)
+
+
+def test_tested_voxels_are_outlined_and_counted(egg):
+    where = np.zeros(egg.shape, dtype=bool)
+    where[6:8, 8:10] = egg[6:8, 8:10]
+    row = MapRow("t", {"TP": egg * 3.0}, "RdBu_r", (-5, 5), "{:.0f}", "both", {"TP": where}, {"TP": "4 of 900"})
+    figure = voxelwise_maps([row], dict.fromkeys(GROUPS, 5), egg, np.diag([8.0, 8, 8, 1]))
+    axes = figure.axes[0]
+    edges = axes.collections[0].get_segments()
+    assert len(edges) == 2 * 8  # a square of two by two voxels in each of two slices
+    assert axes.get_xlabel() == "4 of 900"
+    assert [text.get_text() for text in axes.texts][:2] == ["R", "L"]
+    assert axes.texts[2].get_text().startswith("z = ")
+
+
+def test_even_relevance_is_one(egg):
+    assert evenly(np.where(egg, 1e-6, 5.0), egg)[egg] == pytest.approx(1)
+    assert (evenly(np.zeros(egg.shape), egg) == 0).all()
+
+
+def test_slices_say_their_height(egg):
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[2, 3] = -70.5
+    figure = group_mean_maps({"TP": egg * 1.0}, {"TP": 3}, egg * 1.0, egg, affine=affine)
+    said = [text.get_text() for text in figure.axes[0].texts if text.get_text() not in "RL"]
+    assert said[0] == f"z = {-70.5 + 4 * axial_indices(egg, 6, 0.2, 0.82)[0]:.0f}"
+    assert len(said) == 6
 
 
 def test_score_intervals_show_scan_level_chance_and_bayes(results):

@@ -131,7 +131,7 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
         )
     size = np.bincount(head.regions[head.brain_mask], minlength=18)[1:]
     counts = {g: [p.group for p in predictions[:n]].count(g) for g in GROUPS}
-    regions, occlusion, groups = [], [], []
+    regions, occlusion, groups, regressors = [], [], [], []
     for group, count in counts.items():
         groups.append(
             {"group": group, "n_scans": count, "n_patients": count, "r2_median": 0.2 if count > 3 else None}
@@ -145,6 +145,7 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
                 regions.append(
                     {"group": group, "method": method, "region": r.name, "n_scans": count, "percentile": 95}
                     | {"voxel_share": float(rng.dirichlet(np.ones(17))[0]), "relevance_share": 0.05}
+                    | {"voxel_share_ci_low": 0.01, "voxel_share_ci_high": 0.2 if count > 1 else None}
                     | {"volume_share": size[r.index - 1] / size.sum(), "enrichment": 1.0, "mean_relevance": 0.1}
                     | {"mean_relevance_display": float(display[r.index - 1])}
                 )
@@ -162,6 +163,17 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
             write_map(study, group, "lrp", "r2", np.clip(0.2 + 0.1 * blob(), 0, 1), affine)
             for desc in ("lesion", "jacobian"):
                 write_map(study, group, desc, "partialr2", np.clip(0.1 * np.abs(blob()), 0, 1), affine)
+                write_map(study, group, desc, "fitted", head.brain_mask, affine)
+                write_map(study, group, desc, "t", 3 * blob(), affine)
+                write_map(study, group, desc, "logpfwe", np.abs(blob()), affine)
+        for desc in ("lesion", "jacobian"):
+            regressors.append(
+                {"group": group, "method": "lrp", "regressor": desc, "partial_r2_median": 0.1, "n_scans": count}
+                | {"n_patients": count, "n_permutations": 99 if count > 3 else None, "voxels_tested": 900}
+                | {"voxels_fwe": 7, "smallest_p_fwe": 0.01, "voxels_uncorrected": 90, "peak_t": 5.2}
+                | {"peak_region": "thalamus", "peak_x_mm": 4, "peak_y_mm": -8, "peak_z_mm": 6}
+                | {"voxels_tfce": None, "smallest_p_tfce": None, "note": ""}
+            )
     for r in REGIONS:
         occlusion.append(
             {"group": "all", "region": r.name, "n_scans": n, "mean_delta": 0.1, "sd_delta": 0.3}
@@ -170,6 +182,7 @@ def fabricate_study(study, settings, n_patients=30, seed=0, simulated=True):
     tables.write(layout.path(study, "analysis_regions"), regions)
     tables.write(layout.path(study, "analysis_occlusion"), occlusion)
     tables.write(layout.path(study, "analysis_groups"), groups)
+    tables.write(layout.path(study, "analysis_regressors"), regressors)
     leak = {"correlation_lesion_load": -0.64, "correlation_label": -0.4, "auc_label": 0.21}
     tables.write(
         layout.path(study, "input_leak"),
@@ -368,3 +381,23 @@ def test_maps_of_another_grid_are_refused(study):
     with pytest.raises(StudyError) as error:
         report.run(study, SETTINGS)
     assert error.value.code == "study-stale"
+
+
+def test_what_group_size_explains_is_said_with_its_numbers(study, blank_figures):
+    file = layout.path(study, "analysis_groups")
+    rows = tables.read(file)
+    found = {"TP": (0.06, 0.02), "FP": (0.1, 0.07), "TN": (0.09, 0.02), "FN": (0.11, 0.08)}
+    for row in rows:
+        row["r2_mean"], row["r2_expected_permuted"] = found[row["group"]]
+    tables.write(file, rows)
+    report.run(study, SETTINGS)
+    text = words(html(study))
+    assert "False negatives look better explained than true positives" in text
+    assert "size accounts for all of the difference. Above chance they have 0.030 and 0.040" in text
+    assert "True negatives look better" not in text  # TN and TP are of one size
+
+
+def test_the_tests_of_the_regressors_are_in_the_report(whole_study):
+    text = words(html(whole_study))
+    assert "5.2 in thalamus (4, -8, 6)" in text
+    assert "99 permutations of whole patients" in text

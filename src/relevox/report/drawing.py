@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -178,6 +179,7 @@ def show_strip(
     limits: tuple[float, float] | None = None,
     overlay_limits: tuple[float, float] = (0, 1),
     sides: bool = False,
+    heights_mm: Sequence[float] = (),
 ):
     """Show slices, black outside the brain, with an overlay where it is finite.
 
@@ -195,6 +197,8 @@ def show_strip(
         Values at the ends of the colours.
     sides : bool
         Write R and L into the corners.
+    heights_mm : sequence of float
+        Written below the slices, one each; empty = none.
 
     Returns
     -------
@@ -227,7 +231,38 @@ def show_strip(
     if sides:
         for x, text, align in ((0.004, "R", "left"), (0.996, "L", "right")):
             axes.text(x, 0.97, text, transform=axes.transAxes, ha=align, va="top", color="white", fontsize=6.5)
+    for i, height in enumerate(heights_mm):
+        middle = (i + 0.5) / len(heights_mm)
+        text = f"z = {height:.0f}" if i == 0 else f"{height:.0f}"
+        axes.text(middle, -0.015, text, transform=axes.transAxes, ha="center", va="top", color=INK, fontsize=5.8)
     return shown
+
+
+def heights_mm(slices: np.ndarray, affine: np.ndarray | None) -> list[float]:
+    """Return where axial slices lie, in MNI millimetres; nothing where the grid is not known."""
+    return [] if affine is None else (affine[2, 2] * np.asarray(slices) + affine[2, 3]).tolist()
+
+
+def outline(axes: Axes, where: np.ndarray, slices: np.ndarray, mask: np.ndarray, colour: str = "black") -> None:
+    """Draw the edges of some voxels over slices that are shown."""
+    laid = strip(np.where(mask, where, 0.0), slices, mask)
+    inside = np.pad(np.nan_to_num(laid) > 0.5, 1)
+    lines = []
+    for row, column in np.argwhere(inside[1:, 1:-1] != inside[:-1, 1:-1]):  # between a row and the one above it
+        lines.append([(column - 0.5, row - 0.5), (column + 0.5, row - 0.5)])
+    for row, column in np.argwhere(inside[1:-1, 1:] != inside[1:-1, :-1]):
+        lines.append([(column - 0.5, row - 0.5), (column - 0.5, row + 0.5)])
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9), autolim=False)
+
+
+def evenly(relevance: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Write relevance as a multiple of what it would be, were it spread evenly over the brain."""
+    total = np.abs(relevance[mask]).sum(dtype=np.float64)
+    return relevance * (np.count_nonzero(mask) / total) if total > 0 else relevance
+
+
+EVEN = "relevance (1 = spread evenly)"
+"""Unit of :func:`evenly`."""
 
 
 def say_empty(axes: Axes, text: str, slices: np.ndarray, mask: np.ndarray) -> None:

@@ -13,6 +13,8 @@ from relevox.report.drawing import (
     WIDTH_IN,
     above_percentile,
     axial_indices,
+    evenly,
+    heights_mm,
     house_style,
     readable,
     show_strip,
@@ -30,6 +32,7 @@ def individual_map(
     brain_mask: np.ndarray,
     percentile: float = 95.0,
     t1w: np.ndarray | None = None,
+    affine: np.ndarray | None = None,
 ) -> Figure:
     """Draw the FLAIR and, below it, the same slices with the attention map (Fig. 3a).
 
@@ -43,9 +46,11 @@ def individual_map(
         Relevance is coloured above this percentile of its positive values.
     t1w : ndarray, ``(x, y, z)``, optional
         Shown in a row of its own, above the others.
+    affine : ndarray, ``(4, 4)``, optional
+        Voxel to MNI millimetres, for the heights of the slices.
     """
     brain_mask = np.asarray(brain_mask) > 0
-    slices = axial_indices(brain_mask, N_SLICES)
+    slices = axial_indices(brain_mask, N_SLICES, lowest=0.16, highest=0.86)
     rows = 2 if t1w is None else 3
     figure = Figure(figsize=(WIDTH_IN, rows * strip_height(6.9, slices, brain_mask)), layout="constrained")
     panels = figure.subplots(rows, 1)
@@ -54,13 +59,16 @@ def individual_map(
         panels[0].set_title("T1w", loc="left")
     upper, lower = panels[-2:]
     show_strip(upper, flair, slices, brain_mask, sides=True)
-    kept = above_percentile(relevance, brain_mask, percentile)
+    kept = above_percentile(evenly(relevance, brain_mask), brain_mask, percentile)
     low, high = _limits(kept)
-    shown = show_strip(lower, flair, slices, brain_mask, overlay=kept, overlay_limits=(low, high))
+    at = heights_mm(slices, affine)
+    shown = show_strip(lower, flair, slices, brain_mask, overlay=kept, overlay_limits=(low, high), heights_mm=at)
     upper.set_title("FLAIR", loc="left")
     lower.set_title(f"FLAIR with relevance above its {percentile:g}th percentile", loc="left")
-    bar = figure.colorbar(shown, ax=list(panels), shrink=0.8 / rows, anchor=(0, 0.02), aspect=12, pad=0.01)
-    bar.set_ticks([low, high], labels=["low", "high"])
+    place = {"ax": list(panels), "shrink": 0.7 / rows, "anchor": (0, 0.1 / rows)}
+    bar = figure.colorbar(shown, **place, aspect=12, pad=0.01, extend="max")
+    bar.set_ticks([low, high], labels=[f"{low:.1f}", f"{high:.1f}"])
+    bar.set_label("relevance\n(1 = even)", labelpad=-4)
     bar.outline.set_visible(False)
     return figure
 
@@ -123,4 +131,8 @@ def region_bars(
         axes[1].axvline(0, color=QUIET, linewidth=0.6)
         axes[1].set_xlabel(f"occlusion: support for {target_title} (logits)")
         axes[1].tick_params(axis="y", length=0)
+        axes[1].spines["left"].set_visible(False)
+    for panel in axes:
+        panel.grid(axis="x", color="#E6EAEC", linewidth=0.6)
+        panel.set_axisbelow(True)
     return figure

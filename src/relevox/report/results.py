@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from relevox.config import CohortSettings, Settings
+from relevox.imaging.crop import study_grid
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
 from relevox.statistics.novelty import Novelty, TrainingRange
 
@@ -148,6 +149,11 @@ class StudyResults:
     def classes(self) -> tuple[str, str]:
         """Names of class 0 and class 1, for example ``EDSS < 3`` and ``EDSS >= 3`` (with the sign)."""
         return class_names(self.settings.cohort)
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Voxel to MNI millimetres, ``(4, 4)``."""
+        return study_grid(self.settings.preprocessing.voxel_size_mm).affine
 
     @property
     def group_counts(self) -> Mapping[str, int]:

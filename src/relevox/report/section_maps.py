@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from relevox.records import GROUPS
 from relevox.report import group_tables
 from relevox.report.class_average import group_mean_maps, region_heat
-from relevox.report.drawing import CONVENTION, method_title
+from relevox.report.drawing import CONVENTION, evenly, method_title
 from relevox.report.individual import individual_map, region_bars
 from relevox.report.page import Block, Bullets, picture
 from relevox.report.results import Example, StudyResults
-from relevox.report.voxelwise import MapRow, voxelwise_maps
+from relevox.report.voxelwise import MapRow, shared_limits, voxelwise_maps
+
+MILLIMETRES = "z in MNI millimetres."
+"""Part of every caption with slices of the template's space."""
 
 R2 = "R\N{SUPERSCRIPT TWO}"
 
@@ -40,9 +44,15 @@ def _example(results: StudyResults, example: Example) -> list[Block]:
     who = f"{_ROLES[p.group]}: {p.id} ({results.settings.cohort.score} {example.score:g}, {answer})"
     method, explained = method_title(example.method), results.classes[example.target]
     above = f"relevance above the {percentile:g}th percentile of its positive values in the brain is coloured"
-    caption = f"{who}. Below: {method} for {explained}; {above}. {CONVENTION}"
+    caption = (
+        f"{who}. Below: {method} for {explained}; {above}, as a multiple of what an even spread would give. "
+        f"{CONVENTION} {MILLIMETRES}"
+    )
     blocks: list[Block] = [
-        picture(individual_map(example.flair, example.relevance, example.brain_mask, percentile), caption)
+        picture(
+            individual_map(example.flair, example.relevance, example.brain_mask, percentile, affine=results.affine),
+            caption,
+        )
     ]
     if example.regions:
         blocks.append(picture(region_figure(example.regions, explained), _bars_caption(who, percentile, example)))
@@ -80,13 +90,14 @@ def groups(results: StudyResults) -> list[Block]:
         if means:
             caption = (
                 f"{method_title(method, first=True)}: mean map of each prediction group ({_counts(counts)}) above its "
-                f"{percentile:g}th percentile, on the template. {CONVENTION}"
+                f"{percentile:g}th percentile, on the template; 1 = what a voxel would have if relevance were spread "
+                f"evenly over the brain; one scale for all groups. {CONVENTION} {MILLIMETRES}"
             )
-            figure = group_mean_maps(means, counts, results.template_t1, results.brain_mask, percentile)
+            figure = group_mean_maps(means, counts, results.template_t1, results.brain_mask, percentile, results.affine)
             blocks.append(picture(figure, caption))
         rows = [row for row in results.regions if row["method"] == method and row["percentile"] == percentile]
         if rows:
-            blocks.append(picture(_heat(rows), _heat_caption(method, percentile, counts)))
+            blocks.append(picture(_heat(rows), _heat_caption(results, method)))
     if results.occlusion:
         blocks.append(group_tables.occlusion_table(results))
     return blocks
@@ -106,14 +117,19 @@ def _heat(rows):
         {g: column(g, "mean_relevance_display") for g in groups},
         {g: column(g, "voxel_share") for g in groups},
         volume,
+        {g: (column(g, "voxel_share_ci_low"), column(g, "voxel_share_ci_high")) for g in groups},
+        {g: int(by[g, regions[0]]["n_scans"]) for g in groups},
     )
 
 
-def _heat_caption(method: str, percentile: float, counts) -> str:
+def _heat_caption(results: StudyResults, method: str) -> str:
+    percentile, average = results.settings.analysis.percentile, results.settings.analysis.average
+    counts, confidence = results.group_counts, 100 * results.settings.evaluation.confidence
     return (
         f"{method_title(method, first=True)} by region and prediction group ({_counts(counts)}). Left: mean relevance, "
         "divided by the highest of all groups and regions. Right: where the voxels above the "
-        f"{percentile:g}th percentile lie, mean over scans; marks: the region's share of the brain."
+        f"{percentile:g}th percentile lie, mean over {average}, "
+        f"with {confidence:g} % intervals (bootstrap over patients); marks: the region's share of the brain."
     )
 
 
@@ -128,12 +144,8 @@ def voxelwise(results: StudyResults) -> list[Block]:
     blocks: list[Block] = []
     if method is not None:
         rows = _voxelwise_rows(results, method)
-        caption = (
-            f"Voxel-wise regression of {method_title(method)} on {_named(results)} over the scans of each group "
-            f"({_counts(counts)}). Jacobian above 1 (purple): tissue stretched to reach the template, it was lost; "
-            f"below 1 (orange): squeezed. {CONVENTION}"
-        )
-        blocks.append(picture(voxelwise_maps(rows, counts, results.brain_mask), caption))
+        figure = voxelwise_maps(rows, counts, results.brain_mask, results.affine)
+        blocks.append(picture(figure, _voxelwise_caption(results, method)))
     if results.groups:
         blocks.append(group_tables.group_table(results))
         sentences = group_tables.size_sentences(results)
@@ -145,22 +157,60 @@ def voxelwise(results: StudyResults) -> list[Block]:
 
 
 def _voxelwise_rows(results: StudyResults, method: str) -> list[MapRow]:
-    jacobian = _around_one(_maps(results, "jacobian", "mean"), results.brain_mask)
-    candidates = [
-        ("mean T1w", "t1w", "mean", "grey", None),
-        ("lesion\nprobability", "lesion", "mean", "magma", None),
-        ("mean\nJacobian", "jacobian", "mean", "PuOr", jacobian),
-        ("mean\nrelevance", method, "mean", "inferno", None),
-        (R2, method, "r2", "viridis", (0.0, 1.0)),
-    ] + [
-        (f"partial {R2},\n{group_tables.REGRESSOR_TITLES[name]}", name, "partialr2", "viridis", None)
-        for name in results.settings.analysis.regressors
+    mask, names = results.brain_mask, results.settings.analysis.regressors
+    t1w, lesion, jacobian, r2 = (
+        _maps(results, *which) for which in (("t1w", "mean"), ("lesion", "mean"), ("jacobian", "mean"), (method, "r2"))
+    )
+    relevance = {group: evenly(image, mask) for group, image in _maps(results, method, "mean").items()}
+    share = shared_limits(r2, mask, 97)  # one scale for R2 and its parts
+    rows = [
+        MapRow("mean T1w\n(brain median = 1)", t1w, "grey", shared_limits(t1w, mask)),
+        MapRow("lesion\nprobability", lesion, "magma", shared_limits(lesion, mask), extend="max"),
+        MapRow("mean Jacobian", jacobian, "PuOr", _around_one(jacobian, mask), "{:.2f}", "both"),
+        MapRow("mean relevance\n(1 = even)", relevance, "inferno", shared_limits(relevance, mask), extend="max"),
+        MapRow(R2, r2, "viridis", share, extend="max"),
     ]
-    return [
-        MapRow(title, _maps(results, desc, statistic), colours, limits, "{:.2g}" if limits is None else "{:.2f}")
-        for title, desc, statistic, colours, limits in candidates
-        if _maps(results, desc, statistic)
-    ]
+    for name in names:
+        title = group_tables.REGRESSOR_TITLES[name]
+        rows.append(
+            MapRow(f"partial {R2},\n{title}", _maps(results, name, "partialr2"), "viridis", share, extend="max")
+        )
+    rows += [_tested(results, name) for name in names if _maps(results, name, "t")]
+    if results.settings.preprocessing.normalisation != "median":
+        rows[0] = replace(rows[0], title="mean T1w\n(scaled)")
+    return [row for row in rows if row.maps]
+
+
+def _tested(results: StudyResults, name: str) -> MapRow:
+    """Show t everywhere, and the edges of the voxels that pass the correction."""
+    t = _maps(results, name, "t")
+    corrected = _maps(results, name, "logptfce") or _maps(results, name, "logpfwe")
+    outlined = {group: np.nan_to_num(image) > -math.log10(0.05) for group, image in corrected.items()}
+    said = {
+        g: f"corrected p < 0.05: {passed.sum():,} of {np.isfinite(t[g][results.brain_mask]).sum():,} voxels"
+        for g, passed in outlined.items()
+    }
+    reach = shared_limits({g: np.abs(image) for g, image in t.items()}, results.brain_mask, 99)[1]
+    title = f"t, {group_tables.REGRESSOR_TITLES[name]}"
+    return MapRow(title, t, "RdBu_r", (-reach, reach), "{:.0f}", "both", outlined, said)
+
+
+def _voxelwise_caption(results: StudyResults, method: str) -> str:
+    text = (
+        f"Voxel-wise regression of {method_title(method)} on {_named(results)} over the scans of each group "
+        f"({_counts(results.group_counts)}). Jacobian above 1 (purple): tissue stretched to reach the template, it was "
+        "lost; below 1 (orange): squeezed. Black inside the brain: nothing could be fitted. "
+    )
+    if any(_maps(results, name, "t") for name in results.settings.analysis.regressors):
+        how = "cluster-enhanced t" if results.settings.analysis.tfce else "|t|"
+        least = results.settings.analysis.min_lesion_scans
+        text += (
+            f"t of each regressor given the others; outlined, and counted for the whole brain: p < 0.05, corrected by "
+            f"the largest {how} over {results.settings.analysis.n_permutations} permutations of whole patients. "
+        )
+        if "lesion" in results.settings.analysis.regressors:
+            text += f"Lesions are tested where {least} scans or more of a group have one. "
+    return text + f"{CONVENTION} {MILLIMETRES}"
 
 
 def _named(results: StudyResults) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,13 +22,13 @@ from relevox.report.results import Example, RegionShare, StudyResults
 from relevox.report.study import study_page
 from relevox.statistics.evaluation.tables import COLUMNS
 from relevox.statistics.regions import RegionTable
-from relevox.store import acquisition, images, layout, provenance, tables, template
+from relevox.store import acquisition, group_maps, images, layout, provenance, tables, template
 from relevox.store.atomic import write_text
 
 logger = logging.getLogger("relevox")
 
-STATISTICS = ("mean", "r2", "partialr2")
-"""Group maps that are shown."""
+STATISTICS = ("mean", "r2", "partialr2", "fitted", "t", "logpfwe", "logptfce")
+"""Group maps that are read."""
 
 _WORDS = {
     *("model", "against", "level", "test", "measure", "probability", "subset", "confound", "factor", "scanner"),
@@ -45,7 +46,15 @@ _NUMBERS = {
     "comparisons": ("difference", "statistic", "p", "n"),
     "calibration": tuple(name for name in COLUMNS["calibration"] if name not in _WORDS),
     "history": ("epoch", "train_loss", "validation_loss", "validation_balanced_accuracy"),
-    "analysis_regions": ("n_scans", "percentile", "voxel_share", "volume_share", "mean_relevance_display"),
+    "analysis_regions": (
+        "n_scans",
+        "percentile",
+        "voxel_share",
+        "voxel_share_ci_low",
+        "voxel_share_ci_high",
+        "volume_share",
+        "mean_relevance_display",
+    ),
     "analysis_occlusion": ("n_scans", "mean_delta", "sd_delta", "mean_absolute_delta"),
     "analysis_groups": (
         "n_scans",
@@ -283,34 +292,18 @@ def _measures(reader: _Reader, scan: ScanId) -> Mapping[str, object]:
 
 
 def _group_maps(reader: _Reader, settings: Settings, shape: tuple[int, ...]) -> dict[tuple[str, str, str], np.ndarray]:
+    """Read the maps of the prediction groups; NaN where nothing was fitted or tested."""
+    descs = dict.fromkeys((*settings.attribution.methods, "t1w", "lesion", "jacobian", *settings.analysis.regressors))
     maps = {}
     for group in GROUPS:
-        for desc in ("t1w", "lesion", "jacobian", *settings.attribution.methods):
-            for statistic in STATISTICS:
-                path = reader.optional("group_map", group=group, desc=desc, statistic=statistic)
-                if path is not None:
-                    maps[group, desc, statistic] = _on_grid(images.read(path).data, shape, path, reader.study)
-        _blank_unfitted(reader, maps, group, settings.attribution.methods, shape)
+        found = {}
+        for desc, statistic in itertools.product(descs, STATISTICS):
+            path = reader.optional("group_map", group=group, desc=desc, statistic=statistic)
+            if path is not None:
+                found[desc, statistic] = _on_grid(images.read(path).data, shape, path, reader.study)
+        fitted = {name: found.pop((name, "fitted")) > 0 for name in descs if (name, "fitted") in found}
+        maps |= {(group, *which): image for which, image in group_maps.blank_unfitted(found, fitted).items()}
     return maps
-
-
-def _blank_unfitted(
-    reader: _Reader, maps: dict[tuple[str, str, str], np.ndarray], group: str, methods: Sequence[str], shape
-) -> None:
-    """Put NaN where a regressor was dropped: the maps on disk hold 0 there, and 0 would be a finding."""
-    fitted = {}
-    for regressor in ("lesion", "jacobian"):
-        path = reader.optional("group_map", group=group, desc=regressor, statistic="fitted")
-        if path is not None:
-            fitted[regressor] = _on_grid(images.read(path).data, shape, path, reader.study) > 0
-    for regressor, where in fitted.items():
-        if (group, regressor, "partialr2") in maps:
-            maps[group, regressor, "partialr2"] = np.where(where, maps[group, regressor, "partialr2"], np.nan)
-    for method in methods:
-        if fitted and (group, method, "r2") in maps:
-            maps[group, method, "r2"] = np.where(
-                np.any(list(fitted.values()), axis=0), maps[group, method, "r2"], np.nan
-            )
 
 
 def _on_grid(data: np.ndarray, shape: tuple[int, ...], path: Path, study: Path) -> np.ndarray:

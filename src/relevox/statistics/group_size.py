@@ -41,7 +41,8 @@ def size_effects(observed: Mapping[str, float], expected: Mapping[str, float], l
     Returns
     -------
     list of SizeEffect
-        Largest observed difference first.
+        One for each group that looks better explained, against the group from which it differs most; largest
+        observed difference first.
 
     Examples
     --------
@@ -52,4 +53,5 @@ def size_effects(observed: Mapping[str, float], expected: Mapping[str, float], l
     known = [g for g in observed if np.isfinite(observed[g]) and np.isfinite(expected.get(g, np.nan))]
     pairs = [SizeEffect(a, b, observed[a] - observed[b], expected[a] - expected[b]) for a, b in permutations(known, 2)]
     found = [e for e in pairs if e.difference > 0 and e.expected >= least * e.difference]
-    return sorted(found, key=lambda e: -e.difference)
+    found.sort(key=lambda e: -e.difference)
+    return [e for i, e in enumerate(found) if e.larger not in {earlier.larger for earlier in found[:i]}]

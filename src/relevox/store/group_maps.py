@@ -79,4 +79,6 @@ def blank_unfitted(
             blanked[desc, statistic] = image
         else:
             blanked[desc, statistic] = np.where(fitted.get(desc, anywhere), image, np.nan)
+        if statistic == "t":  # fitted, but lesioned in too few scans to be tested
+            blanked[desc, statistic] = np.where(image != 0, image, np.nan)
     return blanked
