@@ -1,7 +1,7 @@
 """Permutation tests and cluster enhancement at 1 mm, and their false positives.
 
-python benchmarks/permutation.py                what 1000 permutations cost, from a part of them
-python benchmarks/permutation.py --whole        all 1000, with cluster enhancement, on all processors
+python benchmarks/permutation.py                what 1000 permutations cost, scaled up from a part
+python benchmarks/permutation.py --whole 1000   so many, of a whole brain in files, with cluster enhancement
 python benchmarks/permutation.py --studies 2000 a longer simulation
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--whole", type=int, default=0, metavar="PERMUTATIONS")
     parser.add_argument("--folder", type=Path, help="where the maps of --whole lie meanwhile")
     options = parser.parse_args()
     false_positives(options.studies)
@@ -39,7 +39,7 @@ def main() -> None:
     enhancement(options.repeats)
     if options.whole:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            whole(Path(folder), options.scans, options.threads)
+            whole(Path(folder), options.scans, options.threads, options.whole)
 
 
 def false_positives(n_studies: int, n_patients: int = 20, shape: tuple[int, ...] = (12, 12, 12)) -> None:
@@ -109,8 +109,8 @@ def enhancement(repeats: int) -> None:
     show(f"cluster enhancement of one map, {len(t)} voxels", [("both signs, one thread", seconds, "s")])
 
 
-def whole(folder: Path, n: int, threads: int) -> None:
-    """Run 1000 permutations of a whole brain at 1 mm, from files."""
+def whole(folder: Path, n: int, threads: int, n_permutations: int) -> None:
+    """Permute a whole brain at 1 mm, from files."""
     rng, mask = np.random.default_rng(0), brain()
     v = np.count_nonzero(mask)
     kinds = {"y": np.float32, "lesion": np.uint8, "jacobian": np.float16}
@@ -124,10 +124,10 @@ def whole(folder: Path, n: int, threads: int) -> None:
     rows = []
     for title, arguments in (("largest |t|", {}), ("with cluster enhancement", {"mask": mask})):
         start = time.perf_counter(), time.process_time()
-        memory = allocated_gb(lambda a=arguments: freedman_lane(y, X, patients, 1000, threads=threads, **a))
+        memory = allocated_gb(lambda a=arguments: freedman_lane(y, X, patients, n_permutations, threads=threads, **a))
         minutes = (time.perf_counter() - start[0]) / 60, (time.process_time() - start[1]) / 60
         rows += [(title, minutes[0], "min"), ("  of processors", minutes[1], "min"), ("  memory", memory, "GB")]
-        show(f"1000 permutations, {n} scans x {v} voxels, 2 regressors, {threads} threads, run whole", rows)
+    show(f"{n_permutations} permutations, {n} scans x {v} voxels, 2 regressors, {threads} threads, run whole", rows)
 
 
 def brain() -> np.ndarray:
