@@ -8,6 +8,7 @@ import numpy as np
 
 from relevox.records import GROUPS
 from relevox.report.drawing import GROUP_TITLES, method_title
+from relevox.report.external_words import external_sentences
 from relevox.report.group_tables import expected_r2
 from relevox.report.results import StudyResults
 from relevox.report.tables import interval, number
@@ -98,6 +99,8 @@ def _simulated(results: StudyResults) -> list[str]:
 
 
 def _external(results: StudyResults) -> list[str]:
+    if results.external:
+        return [sentence for other in results.external for sentence in external_sentences(results, other)]
     return ["No external cohort was tested: how the model does at another centre is not known from this report."]
 
 

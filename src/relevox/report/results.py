@@ -10,7 +10,7 @@ import numpy as np
 
 from relevox.config import CohortSettings, Settings
 from relevox.imaging.crop import study_grid
-from relevox.records import GROUPS, Cohort, Prediction, ScanId
+from relevox.records import GROUPS, Ballot, Cohort, Prediction, ScanId
 from relevox.statistics.novelty import Novelty, TrainingRange
 
 Row = Mapping[str, Any]
@@ -79,6 +79,50 @@ class Example:
 
 
 @dataclass(frozen=True)
+class ExternalResults:
+    """What the models reach on another cohort."""
+
+    name: str
+    """In the study folder."""
+    settings: CohortSettings
+    """Its score and threshold."""
+    cohort: Cohort
+    """Scans with their outcome."""
+    flow: Sequence[Row]
+    """As for the study."""
+    quality: Sequence[Row]
+    """As for the study."""
+    volume_names: Sequence[str]
+    """k names."""
+    volumes_ml: np.ndarray
+    """``(n, k)`` native millilitres."""
+    ballots: Sequence[Ballot]
+    """All models."""
+    scores: Sequence[Row]
+    """``model, level, measure, value, ci_low, ci_high, wilson_low, ..., n``."""
+    comparisons: Sequence[Row]
+    """``model, against, level, test, measure, difference, statistic, p, n``."""
+    calibration: Sequence[Row]
+    """``model, level, slope, intercept, n``."""
+    leaks: Sequence[Row]
+    """``check, part, against, patients, scans, shared, verdict, who``."""
+    characteristics: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """As for the study."""
+    simulated: bool = False
+    """The patients do not exist."""
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names of class 0 and class 1."""
+        return class_names(self.settings)
+
+    def score(self, model: str, measure: str, level: str = "scan") -> Row | None:
+        """Return one row of the scores, or None."""
+        wanted = (model, measure, level)
+        return next((row for row in self.scores if (row["model"], row["measure"], row["level"]) == wanted), None)
+
+
+@dataclass(frozen=True)
 class StudyResults:
     """Everything the report shows. Optional parts are empty or None where a study lacks them."""
 
@@ -142,6 +186,10 @@ class StudyResults:
     """Method to (start, sum) per map."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package to version."""
+    leaks: Sequence[Row] = ()
+    """Leak audit: ``check, part, against, patients, scans, shared, verdict, who``."""
+    external: Sequence[ExternalResults] = ()
+    """Other cohorts on which the models voted."""
     missing: Sequence[str] = ()
     """Optional parts that the study folder does not hold, in words."""
 

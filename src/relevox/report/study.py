@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
-from relevox.report import checklist, section_cohort, section_maps, section_scores, tables
+from relevox.report import (
+    checklist,
+    section_cohort,
+    section_external,
+    section_leaks,
+    section_maps,
+    section_scores,
+    tables,
+)
 from relevox.report.drawing import readable
 from relevox.report.limits import SIMULATED, baseline_sentences, limits
 from relevox.report.methods import methods
@@ -35,6 +43,8 @@ def study_page(results: StudyResults, version: str) -> str:
             Section("quality", "Image quality", section_cohort.quality(results)),
             Section("scores", "Scores", section_scores.scores(results)),
             Section("training", "Training", section_scores.training(results)),
+            Section("leaks", "Leak audit", section_leaks.leaks(results)),
+            *(section_external.external(results, other) for other in results.external),
             Section("scans", "Single scans", section_maps.examples(results)),
             Section("groups", "Attention by group", section_maps.groups(results)),
             Section("voxelwise", "Lesions, deformation and relevance", section_maps.voxelwise(results)),

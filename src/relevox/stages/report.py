@@ -14,12 +14,13 @@ from relevox.config import Settings
 from relevox.errors import StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.records import GROUPS, Cohort, Prediction, ScanId
-from relevox.report import checklist, cohort_tables
+from relevox.report import checklist, cohort_tables, section_external
 from relevox.report.acquisition import acquisition_rows, acquisition_table
 from relevox.report.methods import unique_steps
 from relevox.report.plain import latex
 from relevox.report.results import Example, RegionShare, StudyResults
 from relevox.report.study import study_page
+from relevox.stages import report_external
 from relevox.statistics.evaluation.tables import COLUMNS
 from relevox.statistics.regions import RegionTable
 from relevox.store import acquisition, group_maps, images, layout, provenance, tables, template
@@ -87,6 +88,7 @@ _NUMBERS = {
     "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
     "quality": (),
+    "leak_audit": ("patients", "scans", "shared"),
 } | {kind: tuple(name for name in COLUMNS[kind] if name not in _WORDS and name != "fold") for kind in _EVALUATION}
 """Columns that are read as numbers."""
 
@@ -94,9 +96,13 @@ _NUMBERS = {
 class _Reader:
     """Reads files of a study and remembers their hashes: what the report was made from."""
 
-    def __init__(self, study: Path) -> None:
-        self.study = study
-        self.read: dict[str, str] = {}
+    def __init__(self, study: Path, root: Path | None = None, read: dict[str, str] | None = None) -> None:
+        self.study, self.root = study, root or study
+        self.read: dict[str, str] = {} if read is None else read
+
+    def below(self, folder: Path) -> _Reader:
+        """Return a reader of a study inside this one; what it reads counts here."""
+        return _Reader(folder, self.root, self.read)
 
     def file(self, kind: str, scan: ScanId | None = None, **entities: object) -> Path:
         return self._noted(layout.existing(self.study, kind, scan, **entities))
@@ -108,12 +114,16 @@ class _Reader:
     def rows(self, kind: str, scan: ScanId | None = None, **entities: object) -> list[dict[str, object]]:
         return _numeric(self.file(kind, scan, **entities), _NUMBERS[kind])
 
+    def numbers(self, kind: str, columns: Sequence[str]) -> list[dict[str, object]]:
+        """Read a table whose numbers stand in other columns than the study's own."""
+        return _numeric(self.file(kind), columns)
+
     def optional_rows(self, kind: str, scan: ScanId | None = None) -> list[dict[str, object]]:
         path = self.optional(kind, scan)
         return [] if path is None else _numeric(path, _NUMBERS[kind])
 
     def _noted(self, path: Path) -> Path:
-        self.read[path.relative_to(self.study).as_posix()] = provenance.sha256(path)
+        self.read[path.relative_to(self.root).as_posix()] = provenance.sha256(path)
         return path
 
 
@@ -166,6 +176,10 @@ def _write_tables(study: Path, results: StudyResults) -> list[Path]:
     """Write the tables that a paper prints: acquisition and cohort, numbers as TSV, words as LaTeX."""
     described = cohort_tables.of_study(results)
     made = {2: (cohort_tables.cohort_table(described), cohort_tables.cohort_numbers(described))}
+    for number, other in enumerate(results.external, start=3):
+        of_other = section_external.described(other)
+        title = section_external.table_title(other)
+        made[number] = (cohort_tables.cohort_table(of_other, title), cohort_tables.cohort_numbers(of_other))
     acquired = acquisition_table(results.acquisition, len(results.cohort))
     if acquired is not None:
         made[1] = (acquired, acquisition_rows(acquired))
@@ -245,6 +259,8 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         steps=steps,
         relevance_sums=_relevance_sums(reader, settings, cohort),
         versions=provenance.versions(),
+        leaks=reader.optional_rows("leak_audit"),
+        external=report_external.collect(reader),
         missing=missing,
     )
 
