@@ -254,13 +254,20 @@ def predict(
     t1w: Annotated[Path, typer.Option("--t1w", help="Raw T1-weighted image (NIfTI).")],
     flair: Annotated[Path, typer.Option("--flair", help="Raw T2-FLAIR image (NIfTI).")],
     out: Annotated[Path, typer.Option("--out", help="Folder for probability, map, regions and page.")],
+    age: Annotated[Optional[float], typer.Option(help="Years, for models trained with it.")] = None,  # noqa: UP045
+    sex: Annotated[Optional[str], typer.Option(help="F or M, for models trained with it.")] = None,  # noqa: UP045
+    disease_duration: Annotated[Optional[float], typer.Option(help="Years, the same.")] = None,  # noqa: UP045
     workers: Workers = 0,
 ) -> None:
     """Predict and explain one new patient."""
+    if sex not in (None, "F", "M"):
+        raise SettingsError(f"expected F or M, but got {sex!r}", code="sex-unknown", row="--sex")
+    given = {"age": age, "sex": None if sex is None else float(sex == "F"), "disease_duration": disease_duration}
     from relevox.engines.workers import cores
     from relevox.stages import predict as stage
 
-    page = stage.run(model, t1w, flair, out, threads=workers or cores())
+    known = {name: value for name, value in given.items() if value is not None}
+    page = stage.run(model, t1w, flair, out, threads=workers or cores(), covariates=known)
     print(page)
 
 

@@ -229,6 +229,8 @@ class TrainingSettings(_Section):
     """Of the Gaussian noise inside the brain, redrawn every epoch."""
     class_weights: Literal["inverse_frequency", "none"] = "inverse_frequency"
     """Counted after augmentation."""
+    covariates: tuple[Literal["age", "sex", "disease_duration"], ...] = ()
+    """Of each scan, fused into the network's head; a value that is unknown becomes the training mean."""
     reestimate_batch_norm: bool = False
     """Measure BatchNorm statistics again over the training scans after training."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

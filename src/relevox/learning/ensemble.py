@@ -21,6 +21,7 @@ def predict(
     rows: np.ndarray | None = None,
     batch_size: int = 8,
     device: str = "auto",
+    covariates: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the probability of class 1 for scans, in evaluation mode and float32.
 
@@ -36,6 +37,8 @@ def predict(
         Scans computed at once; the answer does not depend on it.
     device : str
         ``auto``, ``cpu``, ``cuda``, ...
+    covariates : ndarray, (n, k), optional
+        Raw values for a network that is fused with them; NaN where unknown.
 
     Returns
     -------
@@ -45,11 +48,14 @@ def predict(
     rows = np.arange(len(inputs)) if rows is None else np.asarray(rows)
     where, was_training = choose_device(device), network.training
     network = network.to(where, memory_format=torch.channels_last_3d).eval()
+    told = None if covariates is None else torch.as_tensor(covariates, dtype=torch.float32, device=where)
     answers = [np.empty(0)]
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
-            x = load_batch(inputs, rows[start : start + batch_size], where)
-            answers.append(network(channels_last(x)).double().softmax(dim=1)[:, 1].cpu().numpy())
+            some = rows[start : start + batch_size]
+            x = load_batch(inputs, some, where)
+            extra = () if told is None else (told[some],)
+            answers.append(network(channels_last(x), *extra).double().softmax(dim=1)[:, 1].cpu().numpy())
     network.train(was_training)
     return np.concatenate(answers)
 

@@ -109,7 +109,11 @@ class ResNet3d(nn.Module):
         self.smallest_edge = 2 ** len(widths)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map scans ``(b, channels, x, y, z)`` to logits ``(b, classes)``.
+        """Map scans ``(b, channels, x, y, z)`` to logits ``(b, classes)``."""
+        return self.head(self.features(x))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Map scans to what the head pools, ``(b, widths[-1], x/16, y/16, z/16)``.
 
         Raises
         ------
@@ -125,7 +129,7 @@ class ResNet3d(nn.Module):
             )
         for layer in self.blocks:
             x = _pool(layer, x) if isinstance(layer, nn.MaxPool3d) else layer(x)
-        return self.head(x)  # x: (b, widths[-1], x/16, y/16, z/16)
+        return x
 
 
 def _pool(layer: nn.MaxPool3d, x: torch.Tensor) -> torch.Tensor:

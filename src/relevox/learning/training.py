@@ -84,7 +84,7 @@ def train(
     seed : int
         Of the mirrors, the order and the noise (not of the network's first weights).
     covariates : ndarray, (n, k), optional
-        Standardised; the network's second argument.
+        Raw values, NaN where unknown: the network's second argument.
     on_epoch : callable, optional
         Called with each row of the history as it is made.
     on_batch : callable, optional

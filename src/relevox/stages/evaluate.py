@@ -14,6 +14,7 @@ import torch
 from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.learning import ensemble
+from relevox.learning.fusion import covariate_values
 from relevox.records import Cohort, Fold, Prediction
 from relevox.statistics import baselines
 from relevox.statistics.evaluation.tables import COLUMNS, Rows, out_of_fold_tables
@@ -155,13 +156,14 @@ def predict_fold(study: Path, fold: Fold, threads: int = 1) -> FoldAnswers:
     torch.set_num_threads(threads)
     cohort = tables.read_cohort(study)
     volumes = tables.read_volumes(study, cohort)
-    network, _ = models.load(study, fold.index)
+    network, card = models.load(study, fold.index)
+    told = covariate_values(cohort.observations, card.covariates) if card.covariates else None
     inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     named, subsets = _fitted(study, "baselines", fold), _fitted(study, "subsets", fold)
     features = {tuple(subset.features): subset.name for subset in subsets}
 
     def answers(rows: np.ndarray) -> list[Prediction]:
-        found = _as_records("cnn", cohort, fold, rows, ensemble.predict(network, inputs, rows))
+        found = _as_records("cnn", cohort, fold, rows, ensemble.predict(network, inputs, rows, covariates=told))
         return found + _baseline_answers(named, cohort, volumes, fold, rows)
 
     return FoldAnswers(

@@ -17,6 +17,7 @@ from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.imaging.crop import study_grid
 from relevox.imaging.regions import REGIONS
 from relevox.learning.device import choose_device
+from relevox.learning.fusion import image_only
 from relevox.learning.inputs import load_batch
 from relevox.records import Fold, Prediction, ScanId, Volume
 from relevox.statistics.folds import rounds
@@ -89,11 +90,14 @@ def explain_fold(
     head = template.load(settings.preprocessing.voxel_size_mm, settings.preprocessing.periventricular_mm)
     regions = torch.from_numpy(head.regions.copy()).to(device)
     at_once = max(1, VOXELS_AT_ONCE // regions.numel())
+    if settings.training.covariates:
+        at_once = 1  # every scan has a network of its own
     for start in range(0, len(stale), at_once):
         rows = np.array(stale[start : start + at_once])
         x = load_batch(inputs, rows, device)
         chosen = [predictions[cohort.ids[row]] for row in rows]
-        written = _explain_batch(study, settings, network, x, baseline, regions, chosen, at_once)
+        own = image_only(network, cohort.observations[rows[0]])
+        written = _explain_batch(study, settings, own, x, baseline, regions, chosen, at_once)
         for row, files in zip(rows, written, strict=True):
             units[row].record(files)
             logger.info("explain: %s by fold-%d", cohort.ids[row], fold.index)

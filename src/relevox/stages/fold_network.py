@@ -18,6 +18,7 @@ from relevox.engines.progress import show_within
 from relevox.errors import EngineError
 from relevox.learning import training
 from relevox.learning.checkpoint import Checkpoint, Epoch
+from relevox.learning.fusion import covariate_values
 from relevox.learning.group import ALONE, Group
 from relevox.records import Cohort, Fold
 from relevox.store import checkpoints, layout, models, provenance, tables
@@ -71,6 +72,10 @@ def train_network(
     seed = int(np.random.SeedSequence([settings.seed, fold.index]).generate_state(1)[0])
     torch.manual_seed(seed)
     network = ModelCard.of(settings, fold.index, {}).build()
+    covariates = None
+    if settings.training.covariates:
+        covariates = covariate_values(cohort.observations, settings.training.covariates)
+        network.standardise_by(covariates[fold.train])
 
     device, precision = training.placement(network, inputs.shape, settings.training)
     made_from = {
@@ -96,6 +101,7 @@ def train_network(
             fold.validation,
             settings.training,
             seed,
+            covariates,
             on_epoch=watcher.epoch,
             on_batch=watcher.batch,
             on_checkpoint=keep,
@@ -224,7 +230,10 @@ def duration(seconds: float) -> str:
 def _summary(settings: Settings, cohort: Cohort, fold: Fold, trained: training.Trained, seed: int) -> dict[str, object]:
     """Describe the training in numbers, for the model's card."""
     kept = trained.history[trained.epoch - 1]
+    names = settings.training.covariates
+    told = dict(zip(("mean", "sd"), (trained.network.mean, trained.network.sd), strict=True)) if names else {}
     return {
+        "covariates": {name: {key: float(values[n]) for key, values in told.items()} for n, name in enumerate(names)},
         "settings": settings.training.model_dump(),
         "seed": seed,
         "n_train_scans": len(fold.train),

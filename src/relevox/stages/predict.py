@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,14 @@ class Explanation:
     """Of the maps, in words."""
 
 
-def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Path:
+def run(
+    model: Path,
+    t1w: Path,
+    flair: Path,
+    out: Path,
+    threads: int = 1,
+    covariates: Mapping[str, float] | None = None,
+) -> Path:
     """Predict and explain one patient from raw images.
 
     1. Read the models of all folds, from a study folder or a bundle, and verify them.
@@ -68,6 +76,8 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
         Folder for the outputs.
     threads : int
         For registration and network.
+    covariates : mapping of str to float, optional
+        Of the patient, for models that were trained with some; ``sex`` is 1 female, 0 male.
 
     Returns
     -------
@@ -82,6 +92,7 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
         When the images cannot be used.
     """
     shared = bundle.open_model(model)
+    shared = replace(shared, networks=_told(shared.networks, shared.settings.training.covariates, covariates or {}))
     settings, networks = shared.settings, shared.networks
     raw = images.read(t1w), images.read(flair)
     if provenance.sha256(t1w) == provenance.sha256(flair):
@@ -139,6 +150,18 @@ def run(model: Path, t1w: Path, flair: Path, out: Path, threads: int = 1) -> Pat
     )
     _write(out, settings, page, scan, explanation)
     return write_text(layout.path(out, "prediction_page"), patient_page(page, __version__))
+
+
+def _told(
+    networks: Sequence[torch.nn.Module], names: Sequence[str], covariates: Mapping[str, float]
+) -> tuple[torch.nn.Module, ...]:
+    """Bind the networks to what is known of the patient beside the images."""
+    if not names:
+        return tuple(networks)
+    for name in names:
+        if name not in covariates:
+            logger.warning("predict: %s was not given: the models take the mean of their training scans", name)
+    return tuple(network.bind(np.array([covariates.get(name, np.nan) for name in names])) for network in networks)
 
 
 def measures(scan: Preprocessed) -> dict[str, float]:

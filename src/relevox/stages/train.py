@@ -16,6 +16,7 @@ from relevox.engines import tensorboard
 from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.errors import SettingsError
 from relevox.learning.device import visible_gpus
+from relevox.learning.fusion import covariate_values
 from relevox.learning.group import ALONE, Group
 from relevox.records import Cohort, Fold, ScanId
 from relevox.stages.fold_network import train_network
@@ -94,6 +95,7 @@ def _prepare(study: Path, settings: Settings, cohort: Cohort) -> None:
     all_rounds = rounds(folds, cohort.labels, cohort.patients)
     audit_leaks(study, settings, cohort, all_rounds)
     _report_missing(study, cohort)
+    _report_unknown_covariates(settings, cohort)
     for fold in all_rounds:
         fit_baselines(study, settings, cohort, fold)
 
@@ -233,6 +235,26 @@ def _is_trained(study: Path, settings: Settings, fold: Fold) -> bool:
         checkpoints.remove(study, fold.index)
         logger.info("train: fold-%d is up to date", fold.index)
     return done
+
+
+def _report_unknown_covariates(settings: Settings, cohort: Cohort) -> None:
+    names = settings.training.covariates
+    known = np.isfinite(covariate_values(cohort.observations, names)) if names else np.ones((1, 0))
+    for name, column in zip(names, known.T, strict=True):
+        if not column.any():
+            raise SettingsError(
+                f"{name} is unknown for every scan of the cohort",
+                code="covariate-unknown",
+                row="training.covariates",
+                remedy="leave it out of the setting, or add it to the tables of the data set",
+            )
+        if not column.all():
+            logger.warning(
+                "train: %s is unknown for %d of %d scans: the network is told the training mean",
+                name,
+                (~column).sum(),
+                len(column),
+            )
 
 
 def _fold_unit(study: Path, settings: Settings, fold: Fold) -> provenance.Unit:

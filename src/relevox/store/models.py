@@ -16,6 +16,7 @@ import torch
 from relevox import __version__
 from relevox.config import Settings
 from relevox.errors import ModelError
+from relevox.learning.fusion import FusedResNet3d
 from relevox.learning.network import ResNet3d
 from relevox.store import layout, tables, weights
 
@@ -25,7 +26,7 @@ CHANNELS = ("T1w", "FLAIR")
 ARCHITECTURE = "ResNet3d"
 
 _FROM_SETTINGS = ("architecture", "channels", "widths", "head_widths", "negative_slope", "normalisation", "space")
-_FROM_SETTINGS += ("voxel_size_mm", "shape", "outcome")
+_FROM_SETTINGS += ("voxel_size_mm", "shape", "outcome", "covariates")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class ModelCard:
     """Images, in the order of the channels."""
     architecture: str = ARCHITECTURE
     """Name of the network's class."""
+    covariates: tuple[str, ...] = ()
+    """What the head is told beside the images; means and standard deviations are among the weights."""
     training: Mapping[str, object] = field(default_factory=dict)
     """Settings of the training and how it went, in numbers."""
     sha256: str = ""
@@ -74,17 +77,19 @@ class ModelCard:
             voxel_size_mm=settings.preprocessing.voxel_size_mm,
             shape=settings.preprocessing.shape,
             outcome=settings.cohort.outcome_words,
+            covariates=settings.training.covariates,
             training=dict(training),
         )
 
-    def build(self) -> ResNet3d:
+    def build(self) -> ResNet3d | FusedResNet3d:
         """Make the network, with random weights."""
-        return ResNet3d(
+        network = ResNet3d(
             channels=len(self.channels),
             widths=self.widths,
             head_widths=self.head_widths,
             negative_slope=self.negative_slope,
         )
+        return FusedResNet3d(network, self.covariates) if self.covariates else network
 
 
 def save(study: Path, card: ModelCard, network: ResNet3d) -> list[Path]:
@@ -209,6 +214,7 @@ def read_card(values: Mapping[str, object], file: str | Path) -> ModelCard:
             remedy="update relevox",
         )
     known = {f.name for f in fields(ModelCard)}
+    values = {"covariates": [], **values}  # cards were written before there were any
     if set(values) != known or values["architecture"] != ARCHITECTURE or not isinstance(version, str):
         differing = ", ".join(sorted(set(values) ^ known)) or f"architecture {values['architecture']!r}"
         raise ModelError(
