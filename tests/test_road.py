@@ -21,6 +21,7 @@ NATIVE_ONLY = {"flair_to_t1w", "t1w_to_template", "t1w_to_template_warp", "overl
 OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("prediction") and kind != "predictions"}
 OF_AN_EXTERNAL_COHORT = {"votes"}
 OF_A_BUNDLE = {kind for kind in layout.PATTERNS if kind.startswith("bundle")}
+OF_A_PAPER = {"published"}
 OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
 TRANSIENT = {"lock", "provenance", "checkpoint", "tensorboard"}
 
@@ -69,6 +70,7 @@ def test_every_kind_of_file_is_there(study):
         - OF_ONE_PATIENT
         - OF_AN_EXTERNAL_COHORT
         - OF_A_BUNDLE
+        - OF_A_PAPER
         - OF_THE_TRUTH
         - TRANSIENT
         if not any(layout.find(study, kind))
