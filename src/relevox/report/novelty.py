@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from relevox.report.drawing import CLASS_COLOURS, QUIET, WIDTH_IN, house_style, readable
-from relevox.report.page import Block, Note, Table, Text, picture
+from relevox.report.page import Block, Bullets, Table, Text, picture
 from relevox.report.tables import DASH, number
 from relevox.statistics.novelty import FALSE_ALARMS, MeasureNovelty, MeasureRange, Novelty, TrainingRange
 
@@ -48,8 +49,15 @@ def _short(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else DASH
 
 
-def range_words(measure: MeasureRange) -> str:
+def range_words(measure: MeasureRange, usual: Sequence[float] = ()) -> str:
     """Say where the training scans lie: between the outer kept percentiles, or by mean and SD.
+
+    Parameters
+    ----------
+    measure : MeasureRange
+        Over the training scans.
+    usual : sequence of float
+        Levels that a header names already; they are not repeated.
 
     Examples
     --------
@@ -60,8 +68,11 @@ def range_words(measure: MeasureRange) -> str:
         return f"{figures(measure.mean)} in every scan"
     if len(measure.levels) < 2:
         return f"mean {figures(measure.mean)}, SD {figures(measure.sd)}"
-    low, high = (f"{100 * level:g}th" for level in (measure.levels[0], measure.levels[-1]))
-    return f"{figures(measure.quantiles[0])} to {figures(measure.quantiles[-1])} ({low} to {high} percentile)"
+    between = f"{figures(measure.quantiles[0])} to {figures(measure.quantiles[-1])}"
+    if measure.levels == tuple(usual):
+        return between
+    low, high = (_ordinal(100 * level) for level in (measure.levels[0], measure.levels[-1]))
+    return f"{between} ({low} to {high} percentile)"
 
 
 def percentile_words(found: MeasureNovelty) -> str:
@@ -77,11 +88,12 @@ def percentile_words(found: MeasureNovelty) -> str:
     if not math.isfinite(found.value) or (low, high) == (0, 100):
         return DASH
     if low == high:
-        return _ordinal(round(low))
-    return f"below the {high:g}th" if low == 0 else f"above the {low:g}th"
+        return _ordinal(low)
+    return f"below the {_ordinal(high)}" if low == 0 else f"above the {_ordinal(low)}"
 
 
-def _ordinal(n: int) -> str:
+def _ordinal(percentile: float) -> str:
+    n = round(percentile)
     last = {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
     return f"{n}{'th' if n % 100 in (11, 12, 13) else last}"
 
@@ -97,19 +109,24 @@ def warnings(novelty: Novelty, n_patients: int) -> list[str]:
         Of the training cohort.
     """
     sentences = [
-        f"{measure_title(m.range.name)} is {figures(m.value)}; training scans: {range_words(m.range)}"
-        + (f"; {abs(m.distance):.1f} spreads from their median, limit {m.limit:.1f}" if _has_distance(m) else "")
-        + "."
+        f"{measure_title(m.range.name)} is {figures(m.value)}; training scans: {range_words(m.range)}{_away(m)}."
         for m in sorted(novelty.outside, key=lambda m: -abs(np.nan_to_num(m.distance, nan=np.inf)))
     ]
     if novelty.is_outside_jointly:
-        strange = sorted((m for m in novelty.measures if m.share > 0), key=lambda m: -m.share)[:3]
-        names = ", ".join(f"{measure_title(m.range.name)} ({100 * m.share:.0f} %)" for m in strange)
+        odd = min((m for m in novelty.measures if math.isfinite(m.squared_without)), key=lambda m: m.squared_without)
         sentences.append(
             f"All measures together lie at a squared distance of {novelty.squared_distance:.1f} from the scans of the "
-            f"{n_patients} training patients, limit {novelty.squared_limit:.1f}; most of it comes from {names}."
+            f"{n_patients} training patients, limit {novelty.squared_limit:.1f}; it would be "
+            f"{odd.squared_without:.1f} without {measure_title(odd.range.name)}."
         )
     return sentences
+
+
+def _away(measure: MeasureNovelty) -> str:
+    if not _has_distance(measure):
+        return ""
+    side = "above" if measure.distance > 0 else "below"
+    return f"; {abs(measure.distance):.1f} spreads {side} their median, limit {measure.limit:.1f}"
 
 
 def _has_distance(measure: MeasureNovelty) -> bool:
@@ -122,29 +139,27 @@ def novelty_blocks(novelty: Novelty, training: TrainingRange) -> list[Block]:
     if not compared:
         return [Text(["Nothing is known of the training scans to compare this scan with."])]
     found = warnings(novelty, training.n_patients)
-    blocks: list[Block] = [Note(text) for text in found]
-    if not found:
-        blocks.append(
-            Text(
-                [
-                    f"All {len(compared)} measures lie inside the range of the training scans. That does not show that "
-                    "the model works on this scan: disease, treatment and much of an image are not measured here."
-                ]
-            )
-        )
-    blocks.append(picture(novelty_figure(novelty), _caption(compared[0].limit, training)))
+    inside = (
+        f"All {len(compared)} measures lie inside the range of the training scans. That does not show that "
+        "the model works on this scan: disease, treatment and much of an image are not measured here."
+    )
+    blocks: list[Block] = [Bullets(found) if found else Text([inside])]
+    blocks.append(picture(novelty_figure(novelty), _caption(compared[0].limit, len(compared), training)))
+    usual = max((m.range.levels for m in novelty.measures), key=len)
     rows = [
         (
             measure_title(m.range.name),
             figures(m.value),
-            range_words(m.range),
+            range_words(m.range, usual),
             percentile_words(m),
             number(m.distance, 1),
             "outside" if m.is_outside else "" if math.isfinite(m.value) else "not measured",
         )
         for m in novelty.measures
     ]
-    header = ("", "this scan", f"training scans (n = {training.n_scans})", "percentile", "spreads from the median", "")
+    between = f", {_ordinal(100 * usual[0])} to {_ordinal(100 * usual[-1])} percentile" if len(usual) > 1 else ""
+    training_title = f"training scans (n = {training.n_scans}){between}"
+    header = ("", "this scan", training_title, "percentile", "spreads from the median", "")
     blocks.append(Table("Measures of this scan beside those of the training scans.", header, rows))
     if math.isfinite(novelty.squared_distance):
         blocks.append(
@@ -158,12 +173,12 @@ def novelty_blocks(novelty: Novelty, training: TrainingRange) -> list[Block]:
     return blocks
 
 
-def _caption(limit: float, training: TrainingRange) -> str:
+def _caption(limit: float, n_measures: int, training: TrainingRange) -> str:
     text = (
         f"Each measure of this scan (dot) in spreads from the median of {training.n_scans} training scans of "
         f"{training.n_patients} patients; volumes on a log scale. A spread is a standard deviation taken from the "
-        f"outer percentiles. Beyond {limit:.1f} spreads (dashed) a measure is outside: of scans like the training "
-        f"scans {100 * FALSE_ALARMS:g} % would be."
+        f"outer percentiles. Beyond {limit:.1f} spreads (dashed) a measure is outside; of scans like the training "
+        f"scans, {100 * FALSE_ALARMS:g} % would have one of the {n_measures} there if measures were normal."
     )
     if math.isfinite(training.false_alarms):
         text += (

@@ -96,6 +96,7 @@ def _card(model: SharedModel) -> ModelCard:
 
 def _onnx(model: SharedModel) -> tuple[Mapping[int, bytes], float]:
     """All networks as ONNX, and the largest difference from torch: on the mean scan, its mirror and noise."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed
     mean = model.mean_scan
     noise = np.random.default_rng(0).normal(size=mean.shape).astype(np.float32)
     scans = np.stack([mean, mean[:, ::-1], mean + noise * (mean != 0), noise, np.zeros_like(mean)])

@@ -261,6 +261,7 @@ def _novelty(page: PatientPage) -> dict[str, object]:
                 "outside": found.is_outside,
                 "spreads_from_median": found.distance,
                 "limit": found.limit,
+                "squared_distance_without": found.squared_without,
                 "percentile_between": found.range.percentile(found.value),
                 "training": {key: getattr(found.range, key) for key in ("mean", "sd", "levels", "quantiles")},
             }

@@ -126,8 +126,8 @@ class MeasureNovelty:
     """Spreads from the median; NaN where it was not measured, or where the training scans are all equal."""
     limit: float
     """Distance beyond which it is outside."""
-    share: float
-    """Of the squared distance of all measures together; NaN where it takes no part in it."""
+    squared_without: float
+    """Squared distance of the other measures together; NaN where it takes no part in it."""
 
     @property
     def is_outside(self) -> bool:
@@ -217,7 +217,7 @@ def compare(training: TrainingRange, values: Mapping[str, float]) -> Novelty:
     """
     new = {measure.name: float(values.get(measure.name, np.nan)) for measure in training.measures}
     distances = {m.name: float(m.distances(np.array([new[m.name]]))[0]) for m in training.measures}
-    squared, squared_limit, shares = _jointly(training, distances)
+    squared, squared_limit, without = _jointly(training, distances)
     compared = max(1, sum(math.isfinite(value) for value in new.values()))
     return Novelty(
         tuple(
@@ -226,7 +226,7 @@ def compare(training: TrainingRange, values: Mapping[str, float]) -> Novelty:
                 value=new[measure.name],
                 distance=distances[measure.name],
                 limit=_limit(measure.n_patients, compared),
-                share=shares.get(measure.name, float("nan")),
+                squared_without=without.get(measure.name, float("nan")),
             )
             for measure in training.measures
         ),
@@ -246,19 +246,17 @@ def _joint_limit(n: int, p: int) -> float:
 
 
 def _jointly(training: TrainingRange, distances: Mapping[str, float]) -> tuple[float, float, dict[str, float]]:
-    """Squared distance, its limit and each measure's share, over what is known of the new scan."""
+    """Squared distance, its limit, and the distance without each measure, over what is known of the new scan."""
     known = [n for n, name in enumerate(training.joint) if np.isfinite(distances[name])]
     if len(known) < 2:
         return float("nan"), float("nan"), {}
     away = np.array([distances[training.joint[n]] - training.joint_mean[n] for n in known])
-    weighted = np.linalg.solve(np.array(training.joint_covariance)[np.ix_(known, known)], away)
-    squared, n, p = float(away @ weighted), training.n_patients, len(known)
-    shares = away * weighted / squared if squared > 0 else np.zeros(p)
-    return (
-        squared,
-        _joint_limit(n, p),
-        {training.joint[i]: float(share) for i, share in zip(known, shares, strict=True)},
-    )
+    precision = np.linalg.inv(np.array(training.joint_covariance)[np.ix_(known, known)])
+    weighted, n, p = precision @ away, training.n_patients, len(known)
+    squared = float(away @ weighted)
+    without = squared - weighted**2 / np.diag(precision)  # what is missing is how odd a measure is, given the others
+    names = [training.joint[i] for i in known]
+    return squared, _joint_limit(n, p), dict(zip(names, without.tolist(), strict=True))
 
 
 def _describe(
