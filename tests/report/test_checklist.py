@@ -86,3 +86,19 @@ def test_the_page_folds_them_away(results):
     assert page.count("<details>") == page.count("</details>") == 1
     assert "<b>Table 1.</b> CLAIM 2024" in page
     assert page.count('<th scope="row">') == 44
+
+
+def test_subgroups_and_scanners_are_named_where_they_were_scored(results):
+    plain = by_number("tripod_ai", results)
+    assert "subgroups" not in plain["14"].found and "evaluation/" not in plain["23b"].found
+    subgroup = {"factor": "age_band", "scans_used": "all", "measure": "accuracy"}
+    tables = {"subgroups": [subgroup], "stratified": [{}], "temperatures": [{}], "posthoc": [{}]}
+    scored = by_number("tripod_ai", replace(results, evaluation=tables))
+    assert "in subgroups by age band" in scored["14"].found
+    assert "AUC within scanners: evaluation/stratified_auc.tsv; subgroups" in scored["23b"].found
+    assert "temperature was fitted on validation folds" in scored["12f"].found
+    assert "posthoc" in by_number("claim_2024", replace(results, evaluation=tables))["30"].found
+
+
+def test_without_an_external_cohort_that_is_said_in_one_sentence(results):
+    assert by_number("tripod_ai", results)["16"].found == "No external cohort was tested."
