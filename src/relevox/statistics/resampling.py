@@ -64,8 +64,8 @@ class Resampled:
         Notes
         -----
         The normal quantile in Efron's formula is replaced by
-        ``sqrt(n / (n - 1)) t(n - 1)``, n patients (Hesterberg 2015, section
-        4.2): plain percentile and BCa intervals are too short for few patients.
+        ``sqrt(n / (n - 1)) t(n - 1)``, n patients (Hesterberg 2015): plain
+        percentile and BCa intervals are too short for few patients.
         ``benchmarks/inference.py`` measures it. A statistic that is the same
         in every sample (an AUC of 1) has an interval without width.
         """
