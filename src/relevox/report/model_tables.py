@@ -88,7 +88,8 @@ def stratified_table(results: StudyResults) -> Table:
     )
     caption = (
         "AUC over all pairs of scans of different class, and over pairs within one level of a factor only: what a "
-        f"model knows beyond it. Pairs within a level: {pairs}."
+        f"model knows beyond it. Pairs within a level: {pairs}. Scans of different folds were answered by different "
+        "models, so one that knows nothing can fall below 0.5."
     )
     return Table(caption, ("", "all pairs", *(f"within {_factor(factor)}" for factor in factors)), body)
 
@@ -147,7 +148,7 @@ def calibration_table(results: StudyResults) -> Table:
     body = []
     for row in results.calibration:
         kind = {"raw": "as they are", "temperature": "with temperature"}.get(str(row.get("probability")), DASH)
-        cells = [interval(_ends(row, name, name), to=DASH) for name in ("slope", "intercept", "brier")]
+        cells = [interval(_ends(row, name, name)) for name in ("slope", "intercept", "brier")]
         body.append((_model(row), kind, *cells, number(row.get("ece", math.nan)), number(row.get("auc", math.nan))))
     n = f"{results.calibration[0]['n']:.0f} patients"
     caption = (
