@@ -193,3 +193,15 @@ def test_an_image_saved_again_under_another_patient_is_suspected(tiny_study, tin
     with caplog.at_level(logging.WARNING, logger="relevox"):
         train.run(tiny_study, tiny_settings)
     assert any("alike brains" in m and f"{ids[3].key} = {ids[9].key}" in m for m in caplog.messages)
+
+
+def test_where_a_later_score_is_predicted_the_score_at_the_scan_is_a_model_to_beat(tiny_study, tiny_settings):
+    file = layout.path(tiny_study, "cohort")
+    rows = tables.read(file)
+    tables.write(file, [row | {"score_at_scan": 1.5 + n % 3} for n, row in enumerate(rows)])
+    cohort = tables.read_cohort(tiny_study)
+    folds = train.deal_folds(tiny_study, tiny_settings, cohort)
+    fold = train.rounds(folds, cohort.labels, cohort.patients)[0]
+    train.fit_baselines(tiny_study, tiny_settings, cohort, fold)
+    fitted = tables.read_json(layout.path(tiny_study, "baselines", fold=0))
+    assert fitted["score_at_scan"]["features"] == ["score_at_scan"]
