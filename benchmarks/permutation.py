@@ -112,7 +112,7 @@ def enhancement(repeats: int) -> None:
 def whole(folder: Path, n: int, threads: int, n_permutations: int) -> None:
     """Permute a whole brain at 1 mm, from files."""
     rng, mask = np.random.default_rng(0), brain()
-    v = np.count_nonzero(mask)
+    v = int(np.count_nonzero(mask))
     kinds = {"y": np.float32, "lesion": np.uint8, "jacobian": np.float16}
     maps = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", t, (n, v)) for name, t in kinds.items()}
     for scan in range(n):
