@@ -72,7 +72,7 @@ def votes(ballots: Sequence[Ballot], classes: tuple[str, str]) -> Figure:
     classes : pair of str
         Names of class 0 and class 1.
     """
-    figure = Figure(figsize=(WIDTH_IN, 2.7), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 2.95), layout="constrained")
     roc, confusion, spread = figure.subplots(1, 3)
     for model in model_order([ballot.model for ballot in ballots]):
         mine = [ballot for ballot in ballots if ballot.model == model]
@@ -82,7 +82,7 @@ def votes(ballots: Sequence[Ballot], classes: tuple[str, str]) -> Figure:
         roc.plot(false, true, color=MODEL_COLOURS.get(model, INK), label=title, linewidth=width)
     roc.plot([0, 1], [0, 1], color=QUIET, linewidth=0.7, linestyle=(0, (4, 3)))
     roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
-    roc.legend(loc="lower right", fontsize=5.5, handlelength=1.2)
+    figure.legend(*roc.get_legend_handles_labels(), loc="outside lower center", fontsize=6, handlelength=1.2, ncols=5)
     cnn = [ballot for ballot in ballots if ballot.model == "cnn"]
     _confusion(confusion, cnn, classes)
     n_models = len(cnn[0].fold_probabilities)

@@ -82,9 +82,9 @@ def _volumes(other: ExternalResults) -> str:
                 return ""
             shown = "differs" if row["p"] < 0.05 else "is not shown to differ"
             return (
-                f"There the CNN's AUC {shown} from that of the six volumes ({number(row['difference'])} more, DeLong "
-                f"p {_p(row['p'])}, {row['n']:.0f} patients)."
-            ).replace("(-", "(\N{MINUS SIGN}")
+                f"There the CNN's AUC {shown} from that of the six volumes (difference {number(row['difference'])}, "
+                f"DeLong p {_p(row['p'])}, {row['n']:.0f} patients)."
+            )
     return ""
 
 

@@ -77,16 +77,16 @@ def table_title(other: ExternalResults) -> str:
 
 def score_table(results: StudyResults, other: ExternalResults) -> Table:
     """Return the scores per scan on the external cohort, and the AUC out of fold beside them."""
-    measures = [*MEASURE_TITLES, WITHIN_SCANNER]
+    measures = [measure for measure in MEASURE_TITLES if measure != "brier"]  # in the file; a column too many here
     body = []
     for model in model_order([str(row["model"]) for row in other.scores]):
         inside = results.score(model, "auc")
-        cells = [_cell(other.score(model, measure)) for measure in measures]
+        cells = [_cell(other.score(model, measure)) for measure in [*measures, WITHIN_SCANNER]]
         body.append((MODEL_TITLES.get(model, model), *cells, _cell(inside)))
-    header = ("", *MEASURE_TITLES.values(), "AUC within scanners", "AUC in this study")
+    header = ("", *(MEASURE_TITLES[measure] for measure in measures), "AUC within scanners", "AUC in this study")
     caption = (
         f"Scores per scan on {other.name} (n = {len(other.cohort)}), with intervals from a bootstrap over patients. "
-        "Accuracy, sensitivity and specificity are of the vote, AUC and Brier score of the mean probability. AUC "
+        "Accuracy, sensitivity and specificity are of the vote, the AUC of the mean probability. AUC "
         "within scanners compares only scans of one scanner. Last column: the same model out of fold."
     )
     return Table(caption, header, body)
