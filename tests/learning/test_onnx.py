@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from relevox.learning.fusion import FusedResNet3d
 from relevox.learning.network import ResNet3d
 
 pytest.importorskip("onnx")
@@ -47,3 +48,13 @@ def test_no_path_of_this_machine_is_in_the_file(content):
 
     for trace in (relevox.__file__.rsplit("/", 2)[0], torch.__file__.rsplit("/", 2)[0], "site-packages", ".py"):
         assert trace.encode() not in content
+
+
+def test_covariates_are_a_second_input_and_may_be_unknown():
+    torch.manual_seed(2)
+    network = FusedResNet3d(ResNet3d(widths=(4, 4), head_widths=(4, 4)), ("age", "sex")).eval()
+    network.standardise_by(np.array([[30.0, 0], [50.0, 1]]))
+    content = onnx.to_onnx(network, SHAPE, n_covariates=2)
+    inputs = np.random.default_rng(0).random((3, *SHAPE)).astype(np.float32)
+    told = np.array([[60, 1], [np.nan, 0], [41, np.nan]])
+    assert onnx.largest_difference(network, content, inputs, told) < onnx.TOLERANCE

@@ -15,7 +15,7 @@ from relevox.errors import CohortError, EngineError, ModelError, SettingsError, 
 from relevox.learning import onnx
 from relevox.records import Cohort, Observation, ScanId
 from relevox.stages import export
-from relevox.store import bundle, layout, models, shared_model, tables, weights
+from relevox.store import bundle, layout, models, provenance, shared_model, tables, weights
 from relevox.store.provenance import sha256
 
 CANARIES = ("DOE^JOHN", "MRN12345", "/home/drdoe", "19700101", "drdoe", "DOEJOHN")
@@ -136,6 +136,17 @@ def test_models_of_fewer_than_five_patients_do_not_leave(sharable_study, tmp_pat
     tables.write_cohort(sharable_study, Cohort(few))
     with pytest.raises(CohortError, match="too-few-patients"):
         export.run(sharable_study, tmp_path / "bundle")
+
+
+def test_scores_of_models_that_were_trained_again_are_not_shared(sharable_study, tmp_path):
+    digests = {f"fold-{fold}": provenance.digest(sharable_study, "train", f"fold-{fold}") for fold in range(3)}
+    assert all(digests.values())
+    unit = provenance.Unit(sharable_study, "evaluate", "cohort", inputs=digests)
+    unit.record([layout.path(sharable_study, "scores")])
+    export.run(sharable_study, tmp_path / "bundle")
+    replace(unit, inputs=digests | {"fold-2": "0" * 64}).record([layout.path(sharable_study, "scores")])
+    with pytest.raises(StudyError, match="scores-stale.*fold-2"):
+        export.run(sharable_study, tmp_path / "again")
 
 
 def test_a_folder_that_holds_something_is_not_written_to(sharable_once, tmp_path):
@@ -330,12 +341,12 @@ def test_without_the_optional_packages_it_is_said_what_to_install(sharable_once,
 
 def test_onnx_that_answers_otherwise_is_not_shared(sharable_once, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "check_installed", lambda: None)
-    monkeypatch.setattr(onnx, "to_onnx", lambda network, shape: b"made up")
-    monkeypatch.setattr(onnx, "largest_difference", lambda network, content, inputs: 0.1)
+    monkeypatch.setattr(onnx, "to_onnx", lambda network, *shape: b"made up")
+    monkeypatch.setattr(onnx, "largest_difference", lambda network, *given: 0.1)
     with pytest.raises(EngineError, match="onnx-differs"):
         export.run(sharable_once, tmp_path / "bundle", with_onnx=True)
     assert not (tmp_path / "bundle").exists()
-    monkeypatch.setattr(onnx, "largest_difference", lambda network, content, inputs: 1e-6)
+    monkeypatch.setattr(onnx, "largest_difference", lambda network, *given: 1e-6)
     folder = export.run(sharable_once, tmp_path / "bundle", with_onnx=True)
     assert (folder / "fold-2.onnx").read_bytes() == b"made up"
     assert "at most 1.0e-06" in layout.path(folder, "bundle_text").read_text(encoding="utf-8")

@@ -5,7 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from relevox import config
+from relevox.config import preset
 from relevox.engines import chain
 from relevox.errors import ImageError, ModelError, StudyError
 from relevox.imaging.regions import REGIONS
@@ -147,3 +150,23 @@ def test_nan_is_null_in_the_answer(sharable_study, pair, tmp_path):
     predict.run(sharable_study, *pair, tmp_path / "out")
     text = layout.path(tmp_path / "out", "prediction").read_text()
     assert "NaN" not in text and json.loads(text)["outside_training_scans"]["squared_distance"] is None
+
+
+def test_models_that_are_told_covariates_are_shared_too(sharable_study, pair, tmp_path, caplog):
+    given = preset("tiny")
+    training = given.training.model_copy(update={"covariates": ("age", "sex")})
+    told = given.model_copy(update={"training": training})
+    layout.path(sharable_study, "settings").write_text(config.to_toml(told))
+    for fold in range(3):
+        torch.manual_seed(fold)
+        network = models.ModelCard.of(told, fold, {}).build()
+        network.standardise_by(np.array([[30.0, 0], [50.0, 1]]))
+        models.save(sharable_study, models.ModelCard.of(told, fold, {}), network)
+    bundle = export.run(sharable_study, tmp_path / "bundle")
+    assert "age, sex" in layout.path(bundle, "bundle_text").read_text(encoding="utf-8")
+    page = predict.run(sharable_study, *pair, tmp_path / "by_study", covariates={"age": 43.0})
+    predict.run(bundle, *pair, tmp_path / "by_bundle", covariates={"age": 43.0})
+    assert content(tmp_path / "by_study") == content(tmp_path / "by_bundle")
+    assert "sex was not given" in caplog.text
+    assert tables.read_json(layout.path(tmp_path / "by_study", "prediction"))["covariates"] == {"age": 43, "sex": None}
+    assert "told: age 43 years, sex not given (the training scans&#39; mean)" in page.read_text(encoding="utf-8")

@@ -78,7 +78,8 @@ class FusedResNet3d(nn.Module):
         InputError
             Without covariates, or with another number of them.
         """
-        if covariates is None or covariates.shape != (len(x), len(self.names)):
+        # shape[0], not len: an exported graph would take the batch for a constant
+        if covariates is None or covariates.shape != (x.shape[0], len(self.names)):
             came = "none" if covariates is None else f"an array {tuple(covariates.shape)}"
             raise InputError(
                 f"this network needs the covariates {', '.join(self.names)} of each scan, but got {came}",

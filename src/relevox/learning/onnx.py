@@ -14,8 +14,8 @@ from relevox.errors import SettingsError
 TOLERANCE = 1e-4
 """Largest difference of a logit from torch's, for logits up to 1 and in proportion above."""
 
-INPUT, OUTPUT = "scans", "logits"
-"""Names of the graph's input ``(batch, c, x, y, z)`` and output ``(batch, 2)``, float32."""
+INPUTS, OUTPUT = ("scans", "covariates"), "logits"
+"""Names of the graph's inputs ``(batch, c, x, y, z)`` and ``(batch, k)``, and of its output ``(batch, 2)``, float32."""
 
 
 def check_installed() -> None:
@@ -38,15 +38,17 @@ def check_installed() -> None:
         ) from None
 
 
-def to_onnx(network: nn.Module, shape: Sequence[int]) -> bytes:
+def to_onnx(network: nn.Module, shape: Sequence[int], n_covariates: int = 0) -> bytes:
     """Write a network as ONNX.
 
     Parameters
     ----------
     network : Module
-        ``(b, c, x, y, z)`` to logits ``(b, 2)``, in evaluation mode.
+        ``(b, c, x, y, z)``, and covariates ``(b, k)`` where it has some, to logits ``(b, 2)``, in evaluation mode.
     shape : sequence of int
         ``(c, x, y, z)``; the batch stays free.
+    n_covariates : int
+        k; 0 for a network of images alone.
 
     Returns
     -------
@@ -54,16 +56,17 @@ def to_onnx(network: nn.Module, shape: Sequence[int]) -> bytes:
         The file. torch leaves its own paths and names in notes of the graph; they are removed.
     """
     check_installed()
-    example = torch.zeros(2, *shape)
+    examples = (torch.zeros(2, *shape), torch.zeros(2, n_covariates))[: 1 + bool(n_covariates)]
+    batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about its own future
         program = torch.onnx.export(
             network.eval(),
-            (example,),
+            examples,
             dynamo=True,
-            input_names=[INPUT],
+            input_names=list(INPUTS[: len(examples)]),
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=tuple({0: batch} for _ in examples),
             verbose=False,
         )
     model = program.model_proto
@@ -71,7 +74,9 @@ def to_onnx(network: nn.Module, shape: Sequence[int]) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def largest_difference(network: nn.Module, content: bytes, inputs: np.ndarray) -> float:
+def largest_difference(
+    network: nn.Module, content: bytes, inputs: np.ndarray, covariates: np.ndarray | None = None
+) -> float:
     """Compare an ONNX file with its network.
 
     Parameters
@@ -82,6 +87,8 @@ def largest_difference(network: nn.Module, content: bytes, inputs: np.ndarray) -
         What :func:`to_onnx` returned.
     inputs : ndarray, (n, c, x, y, z) float32
         Scans, one batch.
+    covariates : ndarray, (n, k) float32, optional
+        For a network that has some; NaN where unknown.
 
     Returns
     -------
@@ -92,9 +99,10 @@ def largest_difference(network: nn.Module, content: bytes, inputs: np.ndarray) -
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = session.run([OUTPUT], {INPUT: np.ascontiguousarray(inputs, dtype=np.float32)})[0]
+    given = [np.ascontiguousarray(array, dtype=np.float32) for array in (inputs, covariates) if array is not None]
+    found = session.run([OUTPUT], dict(zip(INPUTS, given, strict=False)))[0]
     with torch.inference_mode():
-        expected = network(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))).numpy()
+        expected = network(*map(torch.from_numpy, given)).numpy()
     assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 

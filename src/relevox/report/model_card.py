@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from relevox.report.drawing import readable
 from relevox.report.limits import SIMULATED
 from relevox.report.novelty import measure_title, range_words
 from relevox.report.results import ModelCard
@@ -35,7 +36,7 @@ def model_card(card: ModelCard, onnx_difference: float | None = None) -> str:
         *_whom(card),
         *_how_good(card),
         *_limits(card),
-        *_use(onnx_difference),
+        *_use(card, onnx_difference),
         *_inside(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -44,6 +45,8 @@ def model_card(card: ModelCard, onnx_difference: float | None = None) -> str:
 def _what(card: ModelCard) -> list[str]:
     made = card.settings.preprocessing
     shape = " x ".join(map(str, made.shape))
+    told = ", ".join(readable(name) for name in card.settings.training.covariates)
+    beside = f"- Beside the images: {told}; what is not given becomes the mean of the training scans.\n" if told else ""
     return [
         "## What it is",
         f"{card.n_models} 3D residual networks of {card.n_parameters:,} parameters each, one for each fold of a "
@@ -51,6 +54,7 @@ def _what(card: ModelCard) -> list[str]:
         f"- Class 1: {card.settings.cohort.outcome_words}. Class 0: the others.\n"
         f"- Input: T1w and FLAIR of one session, prepared by relevox: skull-stripped, in the space {made.space}, "
         f"{shape} voxels of {made.voxel_size_mm} mm, intensity scale `{made.normalisation}`.\n"
+        f"{beside}"
         f"- Trained with relevox {card.version}.",
     ]
 
@@ -134,7 +138,9 @@ def _limits(card: ModelCard) -> list[str]:
     return ["## Where it ends", "\n".join(f"- {sentence}" for sentence in text), _table(("", "training scans"), rows)]
 
 
-def _use(onnx_difference: float | None) -> list[str]:
+def _use(card: ModelCard, onnx_difference: float | None) -> list[str]:
+    names = card.settings.training.covariates
+    second = f" and `covariates` (batch, {len(names)}): {', '.join(names)}, NaN where unknown" if names else ""
     parts = [
         "## How to use it",
         "```\nrelevox predict BUNDLE --t1w T1w.nii.gz --flair FLAIR.nii.gz --out PATIENT\n```",
@@ -142,7 +148,7 @@ def _use(onnx_difference: float | None) -> list[str]:
     if onnx_difference is not None:
         parts.append(
             "`fold-*.onnx` are the same networks: input `scans` (batch, 2, x, y, z) float32, T1w then FLAIR, as "
-            "prepared by relevox; output `logits` (batch, 2). Their logits differ from torch's by at most "
+            f"prepared by relevox{second}; output `logits` (batch, 2). Their logits differ from torch's by at most "
             f"{onnx_difference:.1e}. Preprocessing, vote and the comparison with the training scans are not in them."
         )
     return parts

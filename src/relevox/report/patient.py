@@ -71,6 +71,8 @@ def _answer(page: PatientPage) -> list[Block]:
         blocks.append(
             Note(f"This scan lies outside the training scans ({what}): what the models say of it has not been tested.")
         )
+    if page.covariates:
+        blocks.append(Text([_told(page)]))
     if 0 < votes < n:
         blocks.append(Note("The models disagree: the answer depends on which patients a model was trained on."))
     if page.quality_status != "ok":
@@ -78,6 +80,19 @@ def _answer(page: PatientPage) -> list[Block]:
     rows = [(f"model {i + 1}", tables.number(p)) for i, p in enumerate(page.fold_probabilities)]
     blocks.append(Table("Probability by model.", ("", f"probability of {page.model.classes[1]}"), rows))
     return blocks
+
+
+def _told(page: PatientPage) -> str:
+    """Say what the models know beside the images."""
+    words = []
+    for name, value in page.covariates.items():
+        if not math.isfinite(value):
+            words.append(f"{readable(name)} not given (the training scans' mean)")
+        elif name == "sex":
+            words.append(f"sex {'female' if value else 'male'}")
+        else:
+            words.append(f"{readable(name)} {value:g} years")
+    return f"Beside the images the models were told: {', '.join(words)}. The map shows the images' part only."
 
 
 def _likeness(page: PatientPage) -> list[Block]:

@@ -284,6 +284,8 @@ class PatientPage:
     """Explained class."""
     percentile: float = 95.0
     """Threshold of the attention map."""
+    covariates: Mapping[str, float] = field(default_factory=dict)
+    """What the models were told beside the images; NaN where it was not given. Empty for models of images alone."""
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
     """Native volumes, for example ``{"lesions": 12.3}``."""
     quality_status: str = "ok"

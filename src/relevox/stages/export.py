@@ -100,10 +100,15 @@ def _onnx(model: SharedModel) -> tuple[Mapping[int, bytes], float]:
     mean = model.mean_scan
     noise = np.random.default_rng(0).normal(size=mean.shape).astype(np.float32)
     scans = np.stack([mean, mean[:, ::-1], mean + noise * (mean != 0), noise, np.zeros_like(mean)])
+    n_covariates = len(model.settings.training.covariates)
+    told = np.array([np.nan, 0, 1, 30, 50])[:, None].repeat(n_covariates, axis=1) if n_covariates else None
     files, worst = {}, 0.0
     for card, network in zip(model.cards, model.networks, strict=True):
-        files[card.fold] = onnx.to_onnx(network, mean.shape)
-        found = [onnx.largest_difference(network, files[card.fold], batch) for batch in (scans[:1], scans[:3], scans)]
+        files[card.fold] = onnx.to_onnx(network, mean.shape, n_covariates)
+        found = [
+            onnx.largest_difference(network, files[card.fold], scans[:n], None if told is None else told[:n])
+            for n in (1, 3, 5)
+        ]
         logger.info("export: fold-%d.onnx differs from torch by at most %.1e", card.fold, max(found))
         worst = max(worst, *found)
     if not worst <= onnx.TOLERANCE:

@@ -116,6 +116,12 @@ def image_digests(study: Path, scan: ScanId, space: str) -> dict[str, str]:
 _IMAGES = ("t1w", "flair", "space_t1w", "space_flair")
 
 
+def inputs(study: Path, stage: str, name: str) -> dict[str, str]:
+    """Return what a finished unit was made from, by input; empty where there is no such unit."""
+    record = _read(layout.path(study, "provenance", stage=stage, unit=name))
+    return {} if record is None else dict(record["inputs"])
+
+
 def versions() -> dict[str, str]:
     """Return the versions of the programs that results depend on."""
     found = {"relevox": __version__, "Python": platform.python_version()}

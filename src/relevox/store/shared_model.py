@@ -16,12 +16,12 @@ import numpy as np
 from relevox import config
 from relevox.attribution import mean_scan
 from relevox.config import Settings
-from relevox.errors import CohortError
+from relevox.errors import CohortError, StudyError
 from relevox.learning.network import ResNet3d
 from relevox.records import Cohort
 from relevox.statistics.disclosure import SMALLEST_CELL, moments, pooled_counts
 from relevox.statistics.novelty import TrainingRange, training_range
-from relevox.store import layout, models, tables
+from relevox.store import layout, models, provenance, tables
 from relevox.store.models import ModelCard
 
 SCORE_NUMBERS = ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n")
@@ -61,7 +61,7 @@ def of_study(study: Path) -> SharedModel:
     Raises
     ------
     StudyError
-        When the study has not been trained and evaluated.
+        When the study has not been trained and evaluated, or was trained again since.
     ModelError
         When a model is missing, was changed, or was trained for other settings.
     CohortError
@@ -78,6 +78,7 @@ def of_study(study: Path) -> SharedModel:
             file=layout.PATTERNS["cohort"],
             remedy="train on more patients: means of so few would tell of single ones",
         )
+    _check_scores_are_theirs(study, settings)
     inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     simulated = bool(tables.read_json(layout.existing(study, "cohort_card"))["simulated"])
     return SharedModel(
@@ -92,6 +93,20 @@ def of_study(study: Path) -> SharedModel:
         ],
         training_range=_training_range(study, cohort),
     )
+
+
+def _check_scores_are_theirs(study: Path, settings: Settings) -> None:
+    """Refuse scores of models that were trained again since."""
+    scored = provenance.inputs(study, "evaluate", "cohort")
+    for fold in range(settings.training.n_folds):
+        name = f"fold-{fold}"
+        if name in scored and scored[name] != provenance.digest(study, "train", name):
+            raise StudyError(
+                f"the scores are those of other models: {name} was trained again since",
+                code="scores-stale",
+                file=layout.PATTERNS["scores"],
+                remedy="run 'relevox evaluate' on the study again",
+            )
 
 
 def describe_cohort(cohort: Cohort, settings: Settings, simulated: bool) -> dict[str, object]:
