@@ -145,7 +145,7 @@ def test_scores_of_models_that_were_trained_again_are_not_shared(sharable_study,
     unit.record([layout.path(sharable_study, "scores")])
     export.run(sharable_study, tmp_path / "bundle")
     replace(unit, inputs=digests | {"fold-2": "0" * 64}).record([layout.path(sharable_study, "scores")])
-    with pytest.raises(StudyError, match="scores-stale.*fold-2"):
+    with pytest.raises(StudyError, match=r"scores-stale.*fold-2"):
         export.run(sharable_study, tmp_path / "again")
 
 
