@@ -5,7 +5,7 @@ import pytest
 
 from relevox.errors import StudyError
 from relevox.records import Volume
-from relevox.stages import benchmark
+from relevox.stages import analyse, benchmark
 from relevox.store import images, layout, tables
 
 
@@ -20,6 +20,8 @@ def simulated(explained_study, tiny_settings, tmp_path):
         brain = images.read(layout.path(explained_study, "brain_mask", scan, space=space)).data > 0
         causes = (brain * rng.choice([0, 1, 2], p=[0.9, 0.05, 0.05], size=brain.shape)).astype(np.int16)
         images.write(layout.path(truth, "causes", scan, space=space), Volume(causes, np.diag([8, 8, 8, 1.0])))
+        jacobian = np.where(brain, 1 + 0.1 * rng.standard_normal(brain.shape), 1).astype(np.float32)
+        images.write(layout.path(truth, "true_jacobian", scan, space=space), Volume(jacobian, np.diag([8, 8, 8, 1.0])))
         rows.append(
             tables.id_columns(scan)
             | {"periventricular_ml": float(rng.uniform(1, 30)), "other_ml": float(rng.uniform(1, 30))}
@@ -157,3 +159,56 @@ def test_a_logit_that_never_changes_is_explained_by_nothing(simulated):
     tables.write_predictions(study, constant)
     used = benchmark.logit_on_causes(study, cohort, benchmark.read_causes(bids / benchmark.TRUTH, cohort))
     assert np.isnan(list(used.values())).all()
+
+
+def explained(study):
+    return {(row["group"], row["model"]): row for row in tables.read(layout.existing(study, "explained"))}
+
+
+def test_maps_made_of_planted_lesions_are_explained_by_them_and_not_by_the_measured_ones(simulated, tiny_settings):
+    study, bids = simulated
+    write_maps(study, tiny_settings, bids, lambda causes: 1.0 + (causes > 0))
+    settings = tiny_settings.model_copy(
+        update={"analysis": tiny_settings.analysis.model_copy(update={"normalise": False})}
+    )
+    benchmark.run(bids, study, settings)
+    found = explained(study)
+    for group in ("TN", "all"):
+        assert float(found[group, "planted"]["variance_share"]) == pytest.approx(1)
+        measured = found[group, "measured"]  # masks drawn without regard to the planted ones
+        assert float(measured["variance_share"]) == pytest.approx(float(measured["variance_share_expected"]), abs=0.05)
+        assert 0 < float(measured["lesion_dice"]) < 0.2
+        assert abs(float(measured["jacobian_correlation"])) < 0.1
+    assert (found["FN", "planted"]["n_scans"], found["FN", "planted"]["note"]) == ("0", "too few scans")
+    assert not (study / "analysis" / ".stack").exists()
+
+
+def test_what_is_explained_is_what_the_regression_of_the_stage_explains(simulated, tiny_settings):
+    study, bids = simulated
+    analyse.run(study, tiny_settings)
+    benchmark.run(bids, study, tiny_settings)
+    reported = {row["group"]: row for row in tables.read(layout.existing(study, "analysis_groups"))}
+    for group in ("TP", "TN", "all"):
+        found = explained(study)[group, "measured"]
+        assert float(found["r2_mean"]) == pytest.approx(float(reported[group]["r2_mean"]), rel=1e-6)
+
+
+def test_a_load_of_the_whole_brain_explains_maps_that_follow_it(simulated, tiny_settings):
+    study, bids = simulated
+    loads = {
+        tables.identity(row): float(row["periventricular_ml"])
+        for row in tables.read(layout.path(bids / benchmark.TRUTH, "truth_table"))
+    }
+    space, noise = tiny_settings.preprocessing.space, np.random.default_rng(5)
+    for scan, load in loads.items():
+        file = layout.path(study, "relevance", scan, space=space, method="lrp")
+        shape = tiny_settings.preprocessing.shape
+        data = (np.sqrt(load) + 0.01 * noise.standard_normal(shape)).astype(np.float32)
+        images.write(file, Volume(data, np.diag([8, 8, 8, 1.0])))
+    settings = tiny_settings.model_copy(
+        update={"analysis": tiny_settings.analysis.model_copy(update={"normalise": False})}
+    )
+    benchmark.run(bids, study, settings)
+    found = explained(study)
+    assert float(found["all", "planted_and_loads"]["variance_share"]) > 0.99
+    assert float(found["all", "planted"]["variance_share"]) < 0.5

@@ -153,6 +153,64 @@ def occlusion_table(results: StudyResults) -> Table:
     return Table(caption, header, body)
 
 
+EXPLAINED_BY = {
+    "measured": "measured lesions and Jacobian",
+    "planted": "planted lesions and true Jacobian",
+    "planted_and_loads": "the same and the planted loads of the whole brain",
+}
+"""Models of ``explained.tsv`` in words."""
+
+
+def explained_table(results: StudyResults) -> Table:
+    """Return what measured and planted lesions and deformation explain of the maps, beside chance."""
+    body = []
+    for row in results.explained:
+        shares = (row[name] for name in ("variance_share", "variance_share_expected"))
+        body.append(
+            (
+                group_title(row["group"]),
+                number(row["n_scans"], 0),
+                EXPLAINED_BY.get(str(row["model"]), str(row["model"])),
+                *(DASH if not math.isfinite(share) else f"{100 * share:.1f} %" for share in shares),
+                number(row["r2_mean"], 3),
+                number(row["r2_expected"], 3),
+                "" if row.get("note") in (None, "n/a") else str(row["note"]),
+            )
+        )
+    caption = (
+        "What is explained of the maps' variance over scans, by what was measured and by what was planted. Share: over "
+        f"all voxels of the brain together, so that those with much variance count more; mean {R2}: every voxel alike. "
+        "Chance: maps of whole patients exchanged at random."
+    )
+    header = ("group", "scans", "explained by", "share of the variance", "by chance", f"mean {R2}", "by chance", "note")
+    return Table(caption, header, body)
+
+
+def explained_sentences(results: StudyResults) -> list[str]:
+    """Say what the regression sees of the truth, in words."""
+    of_all = {row["model"]: row for row in results.explained if row["group"] == "all"}
+    measured, planted = (of_all.get(model) for model in ("measured", "planted"))
+    if measured is None or planted is None or not math.isfinite(planted["variance_share"]):
+        return []
+    same = (
+        f"Measured and planted lesions overlap with a Dice of {number(measured['lesion_dice'])}, measured and true "
+        f"Jacobian correlate {number(measured['jacobian_correlation'])}"
+    )
+    share, chance = (f"{100 * planted[name]:.0f} %" for name in ("variance_share", "variance_share_expected"))
+    sentences = [
+        f"{same}: the regression reports {100 * measured['variance_share']:.0f} % of the variance over all scans, the "
+        f"truth would give {share}."
+    ]
+    causes = (results.bayes or {}).get("causes") or {}
+    if causes and all(str(name).endswith(("lesions", "load")) for name in causes):
+        sentences.append(
+            f"Every cause planted here is a load of lesions, and still planted lesions and deformation explain {share} "
+            f"of the maps' variance (chance {chance}): a low {R2} does not show that a network looks at something "
+            "other than lesions."
+        )
+    return sentences
+
+
 def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if math.isfinite(part) and whole > 0 else DASH
 

@@ -176,6 +176,8 @@ class StudyResults:
     """Scans shown in full."""
     benchmark: Sequence[Row] = ()
     """``method, target, measure, value, ci_low, ci_high, n``; simulated cohorts only."""
+    explained: Sequence[Row] = ()
+    """``group, model, n_scans, variance_share, variance_share_expected, r2_mean, ...``; simulated cohorts only."""
     bayes: Row | None = None
     """``bayes_accuracy, bayes_auc, label, causes, confounding``; simulated cohorts only."""
     simulated: bool = False

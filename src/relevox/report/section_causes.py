@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relevox.report import tables
+from relevox.report import group_tables, tables
 from relevox.report.causes import found_causes
 from relevox.report.drawing import readable
 from relevox.report.page import Block, Bullets, Note, Text, picture
@@ -34,4 +34,6 @@ def causes(results: StudyResults) -> list[Block]:
         )
         blocks += [picture(found_causes(results.benchmark), caption), tables.benchmark_table(results)]
         blocks.append(Bullets(tables.benchmark_sentences(results)))
+    if results.explained:
+        blocks += [group_tables.explained_table(results), Bullets(group_tables.explained_sentences(results))]
     return blocks

@@ -14,7 +14,7 @@ from relevox.records import ScanId, VoxelwiseFit
 from relevox.stages.analyse_inference import infer, keep_common
 from relevox.stages.analyse_regions import n_patients
 from relevox.statistics.averaging import scan_weights, weighted_mean
-from relevox.statistics.voxelwise import SCANS_AT_ONCE, VoxelwiseRegression
+from relevox.statistics.voxelwise import VoxelwiseRegression
 from relevox.store.group_maps import GroupMaps
 from relevox.store.stacks import Stack
 
@@ -153,7 +153,7 @@ def analyse_group(
         notes.append(f"{len(scans) - len(y)} scans without {names} are left out")
     if len(y) <= len(regressors) + 1:
         return result([*notes, "too few scans for the regression"])
-    fit = _fit(y, X)
+    fit = VoxelwiseRegression(len(X)).update(y, X).fit()
     if not fit.fitted.any():
         return result([*notes, "nothing varies between its scans"])
     _write_fit(maps, settings, fit)
@@ -171,16 +171,6 @@ def analyse_group(
         if np.isfinite(expected):
             row |= {"r2_expected_permuted": expected, "r2_above_chance": row["r2_mean"] - expected}
     return result([*notes, *_coverage(fit, regressors)])
-
-
-def _fit(y: np.ndarray, X: Sequence[np.ndarray]) -> VoxelwiseFit:
-    """Fit in one pass over the scans, block by block: the arrays may be larger than memory."""
-    regression = VoxelwiseRegression(len(X))
-    for start in range(0, len(y), SCANS_AT_ONCE):
-        block = slice(start, start + SCANS_AT_ONCE)
-        values = [x[block] if x.ndim == 2 else np.broadcast_to(x[block, None], y[block].shape) for x in X]
-        regression.update(y[block], np.stack(values, axis=1))
-    return regression.fit()
 
 
 def _write_fit(maps: GroupMaps, settings: Settings, fit: VoxelwiseFit) -> None:

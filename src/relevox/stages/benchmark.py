@@ -17,6 +17,8 @@ from relevox.errors import StudyError
 from relevox.learning.device import choose_device
 from relevox.learning.inputs import load_batch
 from relevox.records import Cohort, Fold, ScanId
+from relevox.stages.benchmark_explained import COLUMNS as EXPLAINED_COLUMNS
+from relevox.stages.benchmark_explained import explained_rows
 from relevox.statistics.folds import rounds
 from relevox.statistics.localisation import localise
 from relevox.statistics.resampling import Estimate, correlation, correlation_over_patients, mean_over_patients
@@ -66,6 +68,7 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
     3. Region occlusion: correlation of the change towards class 1 with what the
        cause in that region adds to the score (weight times root of the lesion load).
     4. What the network used: its logit regressed on the causes.
+    5. What planted lesions and the true Jacobian explain of the maps' variance, beside the measured ones.
 
     Parameters
     ----------
@@ -100,8 +103,10 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
             "attribution": settings.attribution.model_dump(),
             "evaluation": settings.evaluation.model_dump(),
             "seed": settings.seed,
+            "normalise": settings.analysis.normalise,
         },
         inputs={scan.key: provenance.digest(study, "explain", scan.key) for scan in cohort.ids}
+        | {f"{scan.key} images": provenance.digest(study, "preprocess", scan.key) for scan in cohort.ids}
         | {name: provenance.sha256(layout.path(truth, name)) for name in ("truth", "truth_table")},
     )
     if unit.is_current():
@@ -137,9 +142,12 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
     rows += occlusion_rows(study, cohort, causes, cause_weights(card), options)
     card = {key: card.get(key) for key in ("bayes_accuracy", "bayes_auc", "label", "causes", "confounding")}
     card["logit_explained_by"] = logit_on_causes(study, cohort, causes)
+    predictions = explanations.cnn_predictions(study, cohort)
+    explained = explained_rows(truth, study, settings, predictions, causes, workers)
     unit.record(
         [
             tables.write(layout.path(study, "benchmark"), rows, COLUMNS),
+            tables.write(layout.path(study, "explained"), explained, EXPLAINED_COLUMNS),
             tables.write_json(layout.path(study, "bayes"), card),
         ]
     )

@@ -85,6 +85,15 @@ _NUMBERS = {
     ),
     "input_leak": ("correlation_lesion_load", "correlation_label", "auc_label"),
     "benchmark": ("value", "ci_low", "ci_high", "n"),
+    "explained": (
+        "n_scans",
+        "variance_share",
+        "variance_share_expected",
+        "r2_mean",
+        "r2_expected",
+        "lesion_dice",
+        "jacobian_correlation",
+    ),
     "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
     "quality": (),
@@ -223,7 +232,9 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
     examples = _examples(reader, settings, cohort, predictions, head)
     card = reader.optional("cohort_card")
     simulated = bayes is not None or (card is not None and bool(tables.read_json(card).get("simulated")))
-    missing = [words for kind, words in _OPTIONAL.items() if not optional[kind] and (kind != "benchmark" or simulated)]
+    missing = [
+        words for kind, words in _OPTIONAL.items() if not optional[kind] and (kind not in OF_SIMULATED or simulated)
+    ]
     missing += [] if maps else ["the maps of the prediction groups (stage analyse)"]
     missing += [] if examples else ["the attention maps of single scans (stage explain)"]
     return StudyResults(
@@ -254,6 +265,7 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         maps=maps,
         examples=examples,
         benchmark=optional["benchmark"],
+        explained=optional["explained"],
         bayes=None if bayes is None else tables.read_json(bayes),
         simulated=simulated,
         steps=steps,
@@ -274,8 +286,12 @@ _OPTIONAL = {
     "analysis_regressors": "its regressors one by one (stage analyse)",
     "input_leak": "what the mean intensity gives away (stage analyse)",
     "benchmark": "the maps against the known causes (benchmark)",
+    "explained": "what the known causes explain of the maps (benchmark)",
 }
 """Tables a report can do without, in words."""
+
+OF_SIMULATED = ("benchmark", "explained")
+"""Tables that only simulated cohorts can have."""
 
 
 def _check_same_scans(cohort: Cohort, predictions: Sequence[Prediction]) -> None:
