@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,10 +60,23 @@ def progress(description: str, total: int) -> Iterator[Bar | None]:
     bar = Bar(description, total)
     token = _running.set(bar)
     try:
-        with bar.shown:
+        with bar.shown, _messages_above():
             yield bar
     finally:
         _running.reset(token)
+
+
+@contextmanager
+def _messages_above() -> Iterator[None]:
+    """Let log messages pass the bar, which has put itself in the place of ``sys.stderr``, instead of overwriting it."""
+    handlers = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is sys.__stderr__]
+    for handler in handlers:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(sys.__stderr__)
 
 
 def show_within(description: str, done: int, total: int) -> bool:

@@ -34,7 +34,7 @@ class ScansOnDevice:
         self.place[torch.from_numpy(rows)] = torch.arange(len(rows))
         self.scans = torch.empty((len(rows), *inputs.shape[1:]), dtype=torch.float16, device=device)
         for n, row in enumerate(rows):  # one at a time: the cohort never lies in the processor's memory
-            self.scans[n] = torch.from_numpy(np.ascontiguousarray(inputs[int(row)]))
+            self.scans[n] = torch.from_numpy(np.array(inputs[int(row)]))
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """Copy some scans, ``(b, c, x, y, z)``, on the device."""
