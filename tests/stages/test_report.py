@@ -307,13 +307,20 @@ def test_ids_and_scanners_are_escaped(study, blank_figures):
     assert "&lt;img src=x onerror=alert(2)&gt;" in text
 
 
-def test_a_simulated_cohort_says_so_across_the_top(study, blank_figures):
+def assert_simulated_in_banner_and_limits(text):
     sentence = "A model trained on simulated patients says nothing about a person."
-    assert words(html(study)).count(sentence) == 2  # banner and limits
+    banner = re.search(r'<div class="banner"[^>]*>(.*?)</div>', text, flags=re.DOTALL)
+    limits = re.search(r'<section id="limits".*?</section>', text, flags=re.DOTALL)
+    assert sentence in banner[1]
+    assert sentence in limits[0]
+
+
+def test_a_simulated_cohort_says_so_across_the_top(study, blank_figures):
+    assert_simulated_in_banner_and_limits(words(html(study)))
     shutil.rmtree(study / "benchmark")
     report.run(study, SETTINGS)  # the study's own card still tells
     text = words(html(study))
-    assert text.count(sentence) == 2
+    assert_simulated_in_banner_and_limits(text)
     assert "does not hold it: the maps against the known causes" in text
 
 
