@@ -25,6 +25,7 @@ def test_two_processes_under_torchrun_train_what_one_trains(tiny_study, made_tra
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     for fold in range(3):
+        # the last BatchNorm sees one voxel a scan here, and rounding grows (up to 1.1e-4 was seen)
         np.testing.assert_allclose(history_of(tiny_study, fold), history_of(made_trained_study, fold), rtol=1e-3)
         assert layout.path(tiny_study, "model", fold=fold).exists()
     assert not any(layout.find(tiny_study, "checkpoint"))

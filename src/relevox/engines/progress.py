@@ -47,7 +47,7 @@ class Bar:
     def show_within(self, description: str, done: int, total: int) -> None:
         """Draw a second bar for the steps of the present item."""
         if self.within is None:
-            self.within = self.shown.add_task(description, label="")
+            self.within = self.shown.add_task(description, total=total, label="")
         self.shown.update(self.within, description=description, completed=done, total=total)
 
 

@@ -9,6 +9,7 @@ of processes computes the same training, up to rounding.
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +55,12 @@ class Group:
         on_gpu = device.type == "cuda"
         # torch's SyncBatchNorm knows GPUs only
         shared = nn.SyncBatchNorm.convert_sync_batchnorm(_alias(network)) if on_gpu else _share_batch_norm(network)
-        return nn.parallel.DistributedDataParallel(
-            shared, device_ids=[device.index] if on_gpu else None, broadcast_buffers=False
-        )
+        with warnings.catch_warnings():
+            # its new name is not known to every torch that we accept
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return nn.parallel.DistributedDataParallel(
+                shared, device_ids=[device.index] if on_gpu else None, broadcast_buffers=False
+            )
 
 
 ALONE = Group()
