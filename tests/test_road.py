@@ -136,6 +136,15 @@ def test_no_output_holds_a_path_a_host_or_a_user(study):
         assert not [secret for secret in secrets if secret in content], name
 
 
+def test_the_models_leave_without_a_patient(study, tmp_path):
+    cohort = tables.read_cohort(study)
+    relevox("export", study, tmp_path / "bundle")
+    assert {name.name for name in files(tmp_path / "bundle")} >= {"model.json", "MODEL_CARD.md", "fold-0.safetensors"}
+    traces = [trace.encode() for trace in (*cohort.patients, str(study.parent), os.path.expanduser("~"))]
+    for name, path in files(tmp_path / "bundle").items():
+        assert not [trace for trace in traces if trace in path.read_bytes()], name
+
+
 def test_bad_input_ends_in_one_message_with_file_and_row(bids, tmp_path):
     broken = tmp_path / "bids"
     shutil.copytree(bids, broken)
@@ -150,6 +159,8 @@ def test_bad_input_ends_in_one_message_with_file_and_row(bids, tmp_path):
     ("arguments", "code", "expected"),
     [
         (("train", "nowhere"), 4, "study-incomplete"),
+        (("export", "nowhere", "out"), 4, "study-incomplete"),
+        (("predict", "nowhere", "--t1w", "a", "--flair", "b", "--out", "out"), 4, "model-unknown"),
         (("run", "nowhere", "out"), 2, "bids-missing"),
         (("run", "nowhere", "out", "--preset", "papper"), 3, "did you mean 'paper'"),
         (("check", "nowhere"), 2, "bids-missing"),
