@@ -13,6 +13,9 @@ from relevox.statistics.group_size import size_effects
 
 R2 = "R\N{SUPERSCRIPT TWO}"
 
+EMPTY = (None, "", "n/a")
+"""A note that says nothing."""
+
 REGRESSOR_TITLES = {
     "lesion": "lesion",
     "jacobian": "Jacobian",
@@ -46,7 +49,6 @@ def group_table(results: StudyResults) -> Table:
             number(row["r2_median"], 3),
             number(row["r2_95th"], 3),
             *(number(partial.get((row["group"], name), math.nan), 3) for name in regressors),
-            "" if row.get("note") in (None, "n/a") else str(row["note"]),
         )
         for row in results.groups
     ]
@@ -61,16 +63,17 @@ def group_table(results: StudyResults) -> Table:
         f"median {R2}",
         "95th percentile",
         *(f"median partial {R2}, {REGRESSOR_TITLES[name]}" for name in regressors),
-        "note",
     )
     named = " and ".join(REGRESSOR_TITLES[name] for name in regressors)
     caption = (
         f"How much of the relevance in a voxel, over the scans of a group, goes with {named} there. Small groups look "
         f"larger: a mean {R2} is to be read against what chance gives a group of that size, by formula (k regressors "
         "really fitted, n scans) and with the maps of whole patients exchanged at random; above chance is the "
-        "difference."
+        "difference. "
     )
-    return Table(caption, header, body)
+    notes = [f"{group_title(row['group'])}: {row['note']}" for row in results.groups if row.get("note") not in EMPTY]
+    caption += "; ".join(notes) + "." if notes else ""
+    return Table(caption.strip(), header, body)
 
 
 def size_sentences(results: StudyResults) -> list[str]:
@@ -112,7 +115,7 @@ def regressor_table(results: StudyResults) -> Table:
                 peak,
                 *([number(row["voxels_tfce"], 0), p_value(row["smallest_p_tfce"])] if enhanced else []),
                 _percent(row["voxels_uncorrected"], row["voxels_tested"]),
-                "" if row.get("note") in (None, "n/a") else str(row["note"]),
+                "" if row.get("note") in EMPTY else str(row["note"]),
             )
         )
     counts = sorted({int(row["n_permutations"]) for row in results.regressors if math.isfinite(row["n_permutations"])})
@@ -174,7 +177,7 @@ def explained_table(results: StudyResults) -> Table:
                 *(DASH if not math.isfinite(share) else f"{100 * share:.1f} %" for share in shares),
                 number(row["r2_mean"], 3),
                 number(row["r2_expected"], 3),
-                "" if row.get("note") in (None, "n/a") else str(row["note"]),
+                "" if row.get("note") in EMPTY else str(row["note"]),
             )
         )
     caption = (
