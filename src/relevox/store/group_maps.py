@@ -80,5 +80,5 @@ def blank_unfitted(
         else:
             blanked[desc, statistic] = np.where(fitted.get(desc, anywhere), image, np.nan)
         if statistic == "t":  # fitted, but lesioned in too few scans to be tested
-            blanked[desc, statistic] = np.where(image != 0, image, np.nan)
+            blanked[desc, statistic] = np.where(image != 0, blanked[desc, statistic], np.nan)
     return blanked
