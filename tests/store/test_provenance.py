@@ -77,3 +77,18 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path):
     layout.path(tmp_path, "lock").write_text(json.dumps(owner | {"pid": process}))
     with provenance.lock(tmp_path):
         assert json.loads(layout.path(tmp_path, "lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_log_is_part_of_its_unit_but_not_of_the_digest(tmp_path):
+    result, log = tmp_path / "weights", tmp_path / "history"
+    result.write_text("1")
+    digests = []
+    for seconds in ("8.0", "9.5"):
+        log.write_text(seconds)
+        unit = provenance.Unit(tmp_path, "train", "fold-0")
+        unit.record([result], logs=[log])
+        assert unit.is_current()
+        digests.append(provenance.digest(tmp_path, "train", "fold-0"))
+    assert digests[0] == digests[1] != ""
+    log.unlink()
+    assert not unit.is_current()

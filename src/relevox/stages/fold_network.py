@@ -39,7 +39,7 @@ def train_network(
     group: Group = ALONE,
     events: bool = False,
 ) -> list[Path]:
-    """Train the network of a fold, and return the files that were written.
+    """Train the network of a fold, and return its weights and card as they were written.
 
     Every epoch leaves a checkpoint and a row of ``history.tsv``. A checkpoint
     that was made from the same things is gone on with.
@@ -113,8 +113,8 @@ def train_network(
     if not group.leads:
         return []
     summary = _summary(settings, cohort, fold, trained, seed)
-    outputs = models.save(study, ModelCard.of(settings, fold.index, summary), trained.network)
-    return [*outputs, write_history(study, fold.index, trained.history)]
+    write_history(study, fold.index, trained.history)
+    return models.save(study, ModelCard.of(settings, fold.index, summary), trained.network)
 
 
 def write_history(study: Path, fold: int, history: tuple[Epoch, ...] | list[Epoch]) -> Path:

@@ -225,7 +225,7 @@ def train_fold(
     unit = _fold_unit(study, settings, fold)
     outputs = train_network(unit, settings, cohort, fold, (turns_behind or {}).get(fold.index, 0), group, events)
     if group.leads:
-        unit.record(outputs)
+        unit.record(outputs, logs=[layout.path(study, "history", fold=fold.index)])
         checkpoints.remove(study, fold.index)
 
 

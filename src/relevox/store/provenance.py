@@ -72,12 +72,16 @@ class Unit:
         outputs = record.get("outputs", {})
         return all(_size(self.study / name) == entry["bytes"] for name, entry in outputs.items())
 
-    def record(self, outputs: Sequence[Path]) -> None:
-        """Write the record; call it after the last output is in place."""
+    def record(self, outputs: Sequence[Path], logs: Sequence[Path] = ()) -> None:
+        """Write the record; call it after the last output is in place.
+
+        Logs belong to the unit too, but tell of seconds: nothing that is made from its outputs depends on them.
+        """
         entries = {
             Path(path).relative_to(self.study).as_posix(): {"bytes": _size(path), "sha256": sha256(path)}
             for path in sorted(outputs)
         }
+        entries |= {Path(path).relative_to(self.study).as_posix(): {"bytes": _size(path)} for path in sorted(logs)}
         text = json.dumps(self._made_from() | {"outputs": entries}, indent=1, sort_keys=True)
         write_text(self.path, text + "\n")
 
@@ -88,14 +92,14 @@ class Unit:
 
 
 def digest(study: Path, stage: str, name: str) -> str:
-    """Return one hash over the outputs of a finished unit, or "" where there is none.
+    """Return one hash over the outputs of a finished unit, logs aside, or "" where there is none.
 
     Later stages use it as an input: they become stale when it changes.
     """
     record = _read(layout.path(study, "provenance", stage=stage, unit=name))
     if record is None:
         return ""
-    outputs = {key: entry["sha256"] for key, entry in record["outputs"].items()}
+    outputs = {key: entry["sha256"] for key, entry in record["outputs"].items() if "sha256" in entry}
     return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
 
 
