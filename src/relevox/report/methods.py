@@ -28,7 +28,7 @@ def methods(results: StudyResults) -> list[tuple[str, str]]:
         ("Comparison models", baseline_text(results)),
         ("Evaluation", evaluation_text(results)),
         ("Attention maps", attribution_text(results.settings)),
-        ("Group analysis", analysis_text(results.settings)),
+        ("Group analysis", analysis_text(results)),
         ("Software", software_text(results.versions)),
     ]
 
@@ -108,7 +108,13 @@ def baseline_text(results: StudyResults) -> str:
     named = ", ".join(MODEL_TITLES.get(model, model) for model in models)
     if not named:
         return "No comparison model was fitted."
-    return f"On the same folds, standardised on the training scans only: {named}."
+    text = f"On the same folds, standardised on the training scans only: {named}."
+    if subsets := {row["subset"] for row in results.evaluation.get("subset_scores", ())}:
+        text += (
+            f" Logistic regression was also fitted on each of the {len(subsets)} subsets of the volumes; the one that "
+            "was picked per fold by its validation scans is honest, the best of all on the test scans is not."
+        )
+    return text
 
 
 def evaluation_text(results: StudyResults) -> str:
@@ -125,9 +131,24 @@ def evaluation_text(results: StudyResults) -> str:
     )
     return (
         f"Scores are those of the pooled out-of-fold predictions ({sizes.size} folds of {sizes.min()} to {sizes.max()} "
-        f"scans). Intervals: {100 * e.confidence:g} %, {e.n_bootstrap} bootstrap samples of whole patients. A "
-        f"probability above 0.5 is class 1.{compared}"
+        f"scans). Intervals: {100 * e.confidence:g} %, {e.n_bootstrap} bootstrap samples of whole patients "
+        "(bias-corrected and accelerated; for differences between models from their standard error). A "
+        f"probability above 0.5 is class 1.{compared}{_beyond_scores(results)}"
     )
+
+
+def _beyond_scores(results: StudyResults) -> str:
+    """Say what else was made of the predictions."""
+    e, found = results.settings.evaluation, results.evaluation
+    said = {
+        "stratified": "The AUC within scanners compares scans of the same scanner only.",
+        "reliability": "A temperature per fold was fitted on its validation scans.",
+        "conformal": f"Conformal sets with a promise of {100 * (1 - e.conformal_alpha):g} % were calibrated on the "
+        "validation scans, every patient with the same weight.",
+        "interactions": f"Whether scores differ between parts of the cohort was tested by {e.n_permutations} "
+        "exchanges of the parts between patients of a class.",
+    }
+    return "".join(f" {text}" for kind, text in said.items() if found.get(kind))
 
 
 def attribution_text(settings: Settings) -> str:
@@ -153,19 +174,59 @@ def attribution_text(settings: Settings) -> str:
     )
 
 
-def analysis_text(settings: Settings) -> str:
+def analysis_text(results: StudyResults) -> str:
     """Say how the maps were analysed."""
-    a = settings.analysis
+    a = results.settings.analysis
     scaled = (
         "Maps were divided by the sum of their absolute relevance first. "
         if a.normalise
         else "Maps were not rescaled. "
     )
+    regions = "the template's regions" if a.parcellation == "template" else "the scan's own regions"
+    averaged = "every scan weighing alike" if a.average == "scans" else "the scans of a patient first"
     return (
         f"{scaled}Per scan, voxels above the {a.percentile:g}th percentile of the positive relevance in the brain were "
-        "counted by region. Per prediction group, maps were averaged, and in every voxel relevance was regressed on "
-        "the lesion mask and the Jacobian determinant over the group's scans."
+        f"counted by {regions}. Per prediction group, maps were averaged, {averaged}, and in every voxel relevance was "
+        f"regressed on {_listed([REGRESSOR_WORDS[name] for name in a.regressors])} over the group's scans."
+        f"{_inference_text(results)}"
     )
+
+
+REGRESSOR_WORDS = {
+    "lesion": "the lesion mask",
+    "jacobian": "the Jacobian determinant",
+    "age": "age",
+    "disease_duration": "disease duration",
+}
+"""Regressors as a sentence names them."""
+
+
+def _inference_text(results: StudyResults) -> str:
+    """Say how the regression was tested, where it was."""
+    a = results.settings.analysis
+    done = [row["n_permutations"] for row in results.regressors if row["n_permutations"] > 0]
+    if not done:
+        return ""
+    lesions = (
+        f"; lesions in voxels where at least {a.min_lesion_scans} scans of the group have one, and as many have none"
+        if "lesion" in a.regressors
+        else ""
+    )
+    enhanced = " and by the largest value after threshold-free cluster enhancement" if a.tfce else ""
+    return (
+        f" Each regressor was tested given the others by {_span(done)} Freedman-Lane permutations of whole patients, "
+        f"corrected over the voxels by the largest |t|{enhanced}{lesions}. What R\N{SUPERSCRIPT TWO} chance would "
+        "give is its mean over such permutations."
+    )
+
+
+def _span(counts: Sequence[float]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def software_text(versions: Mapping[str, str]) -> str:

@@ -30,7 +30,7 @@ def _models(results: StudyResults) -> list[Block]:
         names = " and ".join(verdicts.NAMES.get(name, name) for name in driven)
         blocks.append(Note(f"What the CNN reaches may come from {names}: see below."))
     if results.evaluation.get("summary"):
-        blocks += [model_tables.first_table(results, level) for level in ("scan", "patient")]
+        blocks.append(model_tables.first_table(results, "patient"))  # per scan: at a glance
     else:
         levels = {row["level"] for row in results.scores}
         blocks += [tables.score_table(results, level) for level in ("scan", "patient") if level in levels]

@@ -16,6 +16,7 @@ from relevox.report import (
 from relevox.report.drawing import readable
 from relevox.report.limits import SIMULATED, baseline_sentences, limits
 from relevox.report.methods import methods
+from relevox.report.model_tables import first_table
 from relevox.report.page import Block, Bullets, Cards, Headed, Note, Section, Text, render
 from relevox.report.results import StudyResults
 from relevox.report.section_causes import causes
@@ -92,6 +93,8 @@ def _glance(results: StudyResults) -> list[Block]:
     strongest = _strongest_region(results)
     if strongest:
         blocks.append(Text([strongest]))
+    if results.evaluation.get("summary"):
+        blocks.append(first_table(results, "scan"))
     return blocks
 
 

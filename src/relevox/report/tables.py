@@ -187,6 +187,15 @@ def benchmark_table(results: StudyResults) -> Table:
     return Table(caption, ("map", "target", *names.values(), "scans"), body)
 
 
+def _of_class_swap(correlation: float) -> str:
+    """Say what the correlation of the maps of two classes means."""
+    if correlation > 0.9:
+        return "Near 1: the map hardly depends on the class it explains."
+    if correlation < -0.9:
+        return "Near -1: what speaks for one class speaks against the other."
+    return "Near 1 a map would hardly depend on the class it explains."
+
+
 def benchmark_sentences(results: StudyResults) -> list[str]:
     """Return the measures of the benchmark that are no localisation, in words."""
     sentences = []
@@ -195,7 +204,7 @@ def benchmark_sentences(results: StudyResults) -> list[str]:
         if row["measure"] == "class_swap_correlation":
             sentences.append(
                 f"{method_title(str(row['method']), first=True)}: the maps of the two classes correlate "
-                f"{interval(row, 3)} ({n} scans). Near 1, a map hardly depends on the class it explains."
+                f"{interval(row, 3)} ({n} scans). {_of_class_swap(row['value'])}"
             )
         elif row["measure"] == "correlation_with_cause":
             sentences.append(

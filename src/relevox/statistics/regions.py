@@ -65,7 +65,7 @@ class RegionTable:
         self.shape = brain.shape
         self.regions = np.asarray(regions, dtype=int)
         self.voxels = np.flatnonzero(brain)
-        self.label = labels.ravel()[self.voxels]
+        self.label = labels.ravel()[self.voxels].astype(np.intp)  # what bincount counts without a copy
         self.n_labels = max(int(self.label.max()), int(self.regions.max(initial=0))) + 1
         self.size = self._count(self.label)
 
