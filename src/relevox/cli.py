@@ -285,7 +285,7 @@ def export(
 
 @_command()
 def simulate(
-    bids: Bids,
+    bids: Annotated[Path, typer.Argument(metavar="BIDS", help="Folder of the new data set.")],
     preset: Annotated[str, typer.Option(help="tiny, demo, tiny_external or demo_external.")] = "tiny",
     follow_up_years: Annotated[
         Optional[int],  # noqa: UP045
