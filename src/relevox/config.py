@@ -231,6 +231,9 @@ class TrainingSettings(_Section):
     """Counted after augmentation."""
     covariates: tuple[Literal["age", "sex", "disease_duration"], ...] = ()
     """Of each scan, fused into the network's head; a value that is unknown becomes the training mean."""
+    unseen_scanner: str = ""
+    """Scans of this scanner train no model and watch none; they are predicted all the same: how models do on a scanner
+    they have never seen. Nor do other scans of its patients, or scans of unknown scanner. Empty: all scanners train."""
     reestimate_batch_norm: bool = False
     """Measure BatchNorm statistics again over the training scans after training."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

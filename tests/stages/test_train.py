@@ -201,7 +201,7 @@ def test_where_a_later_score_is_predicted_the_score_at_the_scan_is_a_model_to_be
     tables.write(file, [row | {"score_at_scan": 1.5 + n % 3} for n, row in enumerate(rows)])
     cohort = tables.read_cohort(tiny_study)
     folds = train.deal_folds(tiny_study, tiny_settings, cohort)
-    fold = train.rounds(folds, cohort.labels, cohort.patients)[0]
+    fold = train.cohort_rounds(cohort, folds)[0]
     train.fit_baselines(tiny_study, tiny_settings, cohort, fold)
     fitted = tables.read_json(layout.path(tiny_study, "baselines", fold=0))
     assert fitted["score_at_scan"]["features"] == ["score_at_scan"]

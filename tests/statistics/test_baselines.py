@@ -189,3 +189,16 @@ def test_a_scanner_of_another_centre_is_unknown_not_no_scanner_at_all():
 
 def test_models_come_in_the_reports_order():
     assert model_order(["zz", "scanner", "cnn", "aa"]) == ["cnn", "scanner", "aa", "zz"]
+
+
+def test_a_scanner_that_stays_unseen_is_no_column_and_its_scans_get_the_training_mean():
+    scanners, labels = ["A", "A", "B", "B", "C", ""], np.array([0, 1, 0, 1, 1, 0])
+    design = scanner_design(scanners, unseen="C")
+    assert design.features == ("scanner=A", "scanner=B")
+    assert np.isnan(design.values[4:]).all() and np.isfinite(design.values[:4]).all()
+    fitted = fit_logistic(design, labels, np.arange(4))
+    cohort = Cohort(tuple(Observation(ScanId(f"sub-{n}"), 1.0, 0, scanner=s) for n, s in enumerate(scanners)))
+    values = feature_values(fitted.features, cohort, (), np.zeros((6, 0)))
+    np.testing.assert_array_equal(values, design.values)
+    mean = fitted.predict(np.array([fitted.mean]))
+    np.testing.assert_allclose(fitted.predict(values)[4:], np.repeat(mean, 2))

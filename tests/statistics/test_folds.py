@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
-from relevox.errors import CohortError
-from relevox.statistics.folds import patient_folds, rounds
+from relevox.errors import CohortError, SettingsError
+from relevox.records import Cohort, Observation, ScanId
+from relevox.statistics.confounds import leave_one_stratum_out
+from relevox.statistics.folds import cohort_rounds, patient_folds, rounds, unseen_rows
 
 
 def paper_shaped_cohort(seed=0):
@@ -104,3 +106,78 @@ def test_two_patients_of_a_class_are_too_few_for_any_study():
 def test_folds_that_cannot_be_used_are_refused(folds, code):
     with pytest.raises(CohortError, match=code):
         rounds(np.array(folds), np.array([0, 1, 0, 1, 0, 1])[[0, 1, 3, 2, 4, 5]], np.arange(6))
+
+
+def scanned_cohort(*scans):
+    """Make a cohort of (patient, class, scanner)."""
+    observations = [
+        Observation(ScanId(f"sub-{patient}", f"ses-{n:02d}"), 4.0 if label else 1.0, label, scanner=scanner)
+        for n, (patient, label, scanner) in enumerate(scans)
+    ]
+    return Cohort(tuple(sorted(observations, key=lambda o: o.id)))
+
+
+def many_scanners(seed=0):
+    """Forty patients with one to three scans on A, B or C; a few on several, a few on an unknown one."""
+    rng = np.random.default_rng(seed)
+    return scanned_cohort(
+        *(
+            (f"{patient:02d}", patient % 2, str(rng.choice(["A", "B", "C", ""], p=[0.2, 0.4, 0.35, 0.05])))
+            for patient in range(40)
+            for _ in range(rng.integers(1, 4))
+        )
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nobody_learns_from_an_unseen_scanner_but_every_scan_is_tested(seed):
+    cohort = many_scanners(seed)
+    scanners, patients = np.array([o.scanner for o in cohort]), cohort.patients
+    folds = patient_folds(cohort.labels, patients, n_folds=4)
+    unseen = unseen_rows(cohort, "A")
+    assert unseen.sum() > (scanners == "A").sum() + (scanners == "").sum()  # patients on A and elsewhere
+    plain = rounds(folds, cohort.labels, patients)
+    for fold, before in zip(cohort_rounds(cohort, folds, "A"), plain, strict=True):
+        np.testing.assert_array_equal(fold.test, before.test)
+        for side in ("train", "validation"):
+            rows = getattr(fold, side)
+            assert set(rows.tolist()) == {row for row in getattr(before, side).tolist() if not unseen[row]}
+            assert set(scanners[rows]) <= {"B", "C"}
+            assert not set(patients[rows]) & set(patients[scanners == "A"])
+
+
+def test_what_stays_unseen_is_what_the_refitted_regressions_do_not_see():
+    cohort = many_scanners()
+    for part in leave_one_stratum_out([o.scanner for o in cohort], cohort.patients, cohort.labels):
+        np.testing.assert_array_equal(np.flatnonzero(~unseen_rows(cohort, part.stratum)), part.train)
+
+
+def test_all_scans_of_a_patient_on_two_scanners_stay_unseen():
+    cohort = scanned_cohort(("1", 0, "A"), ("1", 0, "B"), ("2", 1, "B"), ("3", 1, ""), ("4", 0, "B"))
+    assert unseen_rows(cohort, "A").tolist() == [True, True, False, True, False]
+    assert not unseen_rows(cohort, "").any()
+
+
+def test_without_an_unseen_scanner_the_rounds_are_the_same():
+    cohort = many_scanners()
+    folds = patient_folds(cohort.labels, cohort.patients, n_folds=4)
+    for fold, plain in zip(cohort_rounds(cohort, folds), rounds(folds, cohort.labels, cohort.patients), strict=True):
+        for side in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(fold, side), getattr(plain, side))
+
+
+@pytest.mark.parametrize("side", ["train", "validation"])
+def test_a_side_that_loses_a_class_with_the_scanner_is_refused(side):
+    labels, patients = np.array([0, 1] * 4), np.arange(8)
+    folds = np.repeat(range(4), 2)
+    unseen = np.zeros(8, dtype=bool)
+    unseen[[3, 5] if side == "validation" else [4, 6]] = True  # of one class: of fold 1 and another; of both that train
+    with pytest.raises(CohortError, match=f"unseen-one-class.*{side} scans") as caught:
+        rounds(folds, labels, patients, unseen)
+    assert "training.n_folds" in caught.value.remedy
+
+
+def test_an_unknown_scanner_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(SettingsError, match="scanner-unknown") as caught:
+        unseen_rows(many_scanners(), "Z")
+    assert caught.value.row == "training.unseen_scanner" and "use one of A, B, C" in caught.value.remedy

@@ -92,3 +92,15 @@ def test_a_patient_of_both_cohorts_is_found_by_image_and_by_likeness_under_anoth
     _, image, brains = cohorts(["z1", "y1"], ["z", "y"], alike, share=True)
     assert image.is_leak and image.who == ("z1 = d1",)
     assert brains.who == ("y1 = e1 (0.85)",)  # what is the same image anyway is not said twice
+
+
+def test_a_scan_of_the_unseen_scanner_that_trains_is_named_and_one_of_unknown_scanner_too():
+    scanners = ["A", "B", "B", "B", "", "B", "B"]
+    fold = Fold(0, np.array([0, 2]), np.array([3, 4]), np.array([5, 6]))
+    (finding,) = leaks.audit_scanner([fold], scanners, PATIENTS, SCANS, "A")
+    assert finding.is_leak and finding.who == ("a1", "d1") and (finding.scans, finding.shared) == (4, 2)
+    with pytest.raises(CohortError, match=r"leak-found.*unseen scanner.*a1, d1"):
+        leaks.refuse([finding])
+    clean = Fold(0, np.array([1, 2]), np.array([3]), np.array([0, 4]))
+    (finding,) = leaks.audit_scanner([clean], scanners, PATIENTS, SCANS, "A")
+    assert not finding.is_leak and finding.row["verdict"] == "none"

@@ -19,7 +19,7 @@ from relevox.learning.inputs import load_batch
 from relevox.records import Cohort, Fold, ScanId
 from relevox.stages.benchmark_explained import COLUMNS as EXPLAINED_COLUMNS
 from relevox.stages.benchmark_explained import explained_rows
-from relevox.statistics.folds import rounds
+from relevox.statistics.folds import cohort_rounds
 from relevox.statistics.localisation import localise
 from relevox.statistics.resampling import Estimate, correlation, correlation_over_patients, mean_over_patients
 from relevox.store import explanations, layout, models, provenance, tables
@@ -112,7 +112,7 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
     if unit.is_current():
         logger.info("benchmark: up to date")
         return
-    all_rounds = rounds(tables.read_folds(study, cohort), cohort.labels, cohort.patients)
+    all_rounds = cohort_rounds(cohort, tables.read_folds(study, cohort), settings.training.unseen_scanner)
     workers = max(1, min(workers, len(all_rounds)))
     outcomes = run_all(
         partial(measure_fold, truth, study, settings, threads=max(1, cores() // workers)),

@@ -18,7 +18,7 @@ from relevox.learning.fusion import covariate_values
 from relevox.records import Cohort, Fold, Prediction
 from relevox.statistics import baselines
 from relevox.statistics.evaluation.tables import COLUMNS, Rows, out_of_fold_tables
-from relevox.statistics.folds import rounds
+from relevox.statistics.folds import cohort_rounds
 from relevox.store import layout, models, provenance, tables
 
 logger = logging.getLogger("relevox")
@@ -70,7 +70,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         When a model was damaged or changed.
     """
     cohort = tables.read_cohort(study)
-    all_rounds = rounds(tables.read_folds(study, cohort), cohort.labels, cohort.patients)
+    all_rounds = cohort_rounds(cohort, tables.read_folds(study, cohort), settings.training.unseen_scanner)
     trained = [name for fold in all_rounds for name in (f"fold-{fold.index}", f"baselines-fold-{fold.index}")]
     unit = provenance.Unit(
         study,
@@ -80,6 +80,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
             "evaluation": settings.evaluation.model_dump(),
             "outcome": settings.cohort.outcome,
             "class_weights": settings.training.class_weights,
+            "unseen_scanner": settings.training.unseen_scanner,
             "seed": settings.seed,
         },
         inputs={name: provenance.digest(study, "train", name) for name in trained}

@@ -20,7 +20,7 @@ from relevox.learning.device import choose_device
 from relevox.learning.fusion import image_only
 from relevox.learning.inputs import load_batch
 from relevox.records import Fold, Prediction, ScanId, Volume
-from relevox.statistics.folds import rounds
+from relevox.statistics.folds import cohort_rounds
 from relevox.store import explanations, images, layout, models, provenance, tables, template
 
 logger = logging.getLogger("relevox")
@@ -55,7 +55,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         When a model was damaged or changed.
     """
     cohort = tables.read_cohort(study)
-    all_rounds = rounds(tables.read_folds(study, cohort), cohort.labels, cohort.patients)
+    all_rounds = cohort_rounds(cohort, tables.read_folds(study, cohort), settings.training.unseen_scanner)
     predictions = explanations.cnn_predictions(study, cohort)
     workers = max(1, min(workers, len(all_rounds)))
     outcomes = run_all(

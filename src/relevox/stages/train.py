@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from relevox.learning.group import ALONE, Group
 from relevox.records import Cohort, Fold, ScanId
 from relevox.stages.fold_network import train_network
 from relevox.statistics import baselines, leaks
-from relevox.statistics.folds import patient_folds, rounds
+from relevox.statistics.folds import cohort_rounds, patient_folds, unseen_rows
 from relevox.statistics.likeness import fingerprints, likeness
 from relevox.store import checkpoints, inputs, layout, models, provenance, tables
 from relevox.store.atomic import replacing
@@ -54,6 +54,8 @@ def run(study: Path, settings: Settings, workers: int = 1, group: Group = ALONE,
     ------
     CohortError
         When the cohort cannot be dealt into folds, or one patient or image is in several of them.
+    SettingsError
+        For an unseen scanner, or a covariate, that the cohort does not know.
     EngineError
         When a training diverges.
     """
@@ -64,7 +66,7 @@ def run(study: Path, settings: Settings, workers: int = 1, group: Group = ALONE,
     if group.leads:
         _prepare(study, settings, cohort)
     group.wait()
-    all_rounds = rounds(tables.read_folds(study, cohort), cohort.labels, cohort.patients)
+    all_rounds = cohort_rounds(cohort, tables.read_folds(study, cohort), settings.training.unseen_scanner)
     stale = [fold for fold in all_rounds if not _is_trained(study, settings, fold)]
     gpus = visible_gpus() if settings.training.device == "auto" else []
     workers = max(1, min(workers, len(stale), len(gpus) or workers))
@@ -90,11 +92,12 @@ def run(study: Path, settings: Settings, workers: int = 1, group: Group = ALONE,
 
 def _prepare(study: Path, settings: Settings, cohort: Cohort) -> None:
     """Make all that a fold needs, and the baselines, which take no time."""
+    _report_unseen(settings, cohort)
     gather_inputs(study, settings, cohort)
     folds = deal_folds(study, settings, cohort)
-    all_rounds = rounds(folds, cohort.labels, cohort.patients)
+    all_rounds = cohort_rounds(cohort, folds, settings.training.unseen_scanner)
     audit_leaks(study, settings, cohort, all_rounds)
-    _report_missing(study, cohort)
+    _report_missing(study, settings, cohort)
     _report_unknown_covariates(settings, cohort)
     for fold in all_rounds:
         fit_baselines(study, settings, cohort, fold)
@@ -165,12 +168,15 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
     CohortError
         When what is tested was trained on: it names the patients.
     """
+    unseen = settings.training.unseen_scanner
     unit = provenance.Unit(
         study,
         stage="train",
         name="leak-audit",
+        settings={"unseen_scanner": unseen},
         inputs={
             "inputs": provenance.digest(study, "train", "inputs"),
+            "cohort": provenance.sha256(layout.existing(study, "cohort")),
             "folds": provenance.sha256(layout.existing(study, "folds")),
         },
     )
@@ -179,6 +185,8 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
     names = [scan.key for scan in cohort.ids]
     digests = [provenance.image_digests(study, scan, settings.preprocessing.space) for scan in cohort.ids]
     found = leaks.audit_folds(all_rounds, cohort.patients)
+    if unseen:
+        found += leaks.audit_scanner(all_rounds, [o.scanner for o in cohort], cohort.patients, names, unseen)
     found += leaks.audit_images(digests, names, cohort.patients, tables.read_folds(study, cohort))
     gathered = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     prints = fingerprints(gathered, settings.preprocessing.voxel_size_mm)
@@ -237,6 +245,22 @@ def _is_trained(study: Path, settings: Settings, fold: Fold) -> bool:
     return done
 
 
+def _report_unseen(settings: Settings, cohort: Cohort) -> None:
+    """Say how many scans no model learns from, and why."""
+    if scanner := settings.training.unseen_scanner:
+        unseen = unseen_rows(cohort, scanner)
+        own, unknown = (np.array([o.scanner == name for o in cohort]) for name in (scanner, ""))
+        logger.info(
+            "train: no model learns from %d scans: %d of %s, %d of its patients on other scanners, %d of unknown "
+            "scanner",
+            unseen.sum(),
+            own.sum(),
+            scanner,
+            (unseen & ~own & ~unknown).sum(),
+            unknown.sum(),
+        )
+
+
 def _report_unknown_covariates(settings: Settings, cohort: Cohort) -> None:
     names = settings.training.covariates
     known = np.isfinite(covariate_values(cohort.observations, names)) if names else np.ones((1, 0))
@@ -283,18 +307,20 @@ def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -
     ``baselines.json`` holds those with a name, ``subsets.json`` those on every
     subset of the volumes. A subset is chosen by the validation scans alone.
     """
+    unseen = settings.training.unseen_scanner
     unit = provenance.Unit(
         study,
         stage="train",
         name=f"baselines-fold-{fold.index}",
-        settings={"class_weights": settings.training.class_weights},
+        settings={"class_weights": settings.training.class_weights, "unseen_scanner": unseen},
         inputs={name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")},
     )
     if unit.is_current():
         return
     balanced = settings.training.class_weights == "inverse_frequency"
     names, volumes = tables.read_volumes(study, cohort)
-    named = baselines.fit_all(baselines.cohort_designs(cohort, names, volumes), cohort.labels, fold.train, balanced)
+    designs = baselines.cohort_designs(cohort, names, volumes, unseen)
+    named = baselines.fit_all(designs, cohort.labels, fold.train, balanced)
     designs = baselines.subset_designs(names, volumes)
     subsets = baselines.fit_all(designs, cohort.labels, fold.train, balanced)
     if subsets:
@@ -309,8 +335,12 @@ def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -
     )
 
 
-def _report_missing(study: Path, cohort: Cohort) -> None:
-    for design in baselines.cohort_designs(cohort, *tables.read_volumes(study, cohort)):
+def _report_missing(study: Path, settings: Settings, cohort: Cohort) -> None:
+    names, volumes = tables.read_volumes(study, cohort)
+    unseen = settings.training.unseen_scanner
+    learned = ~unseen_rows(cohort, unseen)
+    for whole in baselines.cohort_designs(cohort, names, volumes, unseen):
+        design = replace(whole, values=whole.values[learned])
         if not design.is_informative:
             logger.warning(
                 "train: the %s baseline is left out: its features are unknown, or the same for every scan", design.name

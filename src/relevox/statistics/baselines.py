@@ -173,7 +173,9 @@ def choose(
     return replace(best, name=CHOSEN)
 
 
-def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray) -> tuple[Design, ...]:
+def cohort_designs(
+    cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray, unseen_scanner: str = ""
+) -> tuple[Design, ...]:
     """Describe a cohort in every way a named baseline uses.
 
     Parameters
@@ -184,9 +186,11 @@ def cohort_designs(cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.n
         Of the six volumes.
     volumes_ml : ndarray, (n, 6)
         Millilitres.
+    unseen_scanner : str
+        One that no model learns from, as :func:`scanner_design` has it.
     """
     volumes = volumes_design(volume_names, volumes_ml)
-    scanner = scanner_design([o.scanner for o in cohort])
+    scanner = scanner_design([o.scanner for o in cohort], unseen_scanner)
     together = Design(
         "volumes_scanner",
         volumes.features + scanner.features,
@@ -229,11 +233,15 @@ def subset_designs(names: Sequence[str], volumes_ml: np.ndarray) -> tuple[Design
     )
 
 
-def scanner_design(scanners: Sequence[str]) -> Design:
-    """Describe scans by the scanner alone: one column a model; an unknown scanner is a column of its own."""
+def scanner_design(scanners: Sequence[str], unseen: str = "") -> Design:
+    """Describe scans by the scanner alone: one column a model; an unknown scanner is a column of its own.
+
+    A scanner that is to stay unseen has no column, nor has the unknown one, which may be it: their scans are NaN.
+    """
     named = np.array([scanner or "unknown" for scanner in scanners])
-    models = sorted(set(named.tolist()))
+    models = sorted(set(named.tolist()) - ({unseen, "unknown"} if unseen else set()))
     columns = (named[:, None] == np.array(models)).astype(float)
+    columns[~np.isin(named, models)] = np.nan
     return Design("scanner", tuple(f"{_SCANNER}{model}" for model in models), columns)
 
 

@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from relevox.errors import CohortError
-from relevox.records import Fold
+from relevox.errors import CohortError, SettingsError
+from relevox.records import Cohort, Fold
+from relevox.statistics.confounds import leave_one_stratum_out
 
 FEWEST_FOLDS = 3
 """One to test, one to validate, one to train."""
@@ -68,7 +69,53 @@ def patient_folds(labels: np.ndarray, patients: np.ndarray, n_folds: int = 7, se
     return folds
 
 
-def rounds(folds: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple[Fold, ...]:
+def cohort_rounds(cohort: Cohort, folds: np.ndarray, unseen_scanner: str = "") -> tuple[Fold, ...]:
+    """Return the rounds of a cohort (:func:`rounds`), in which no model learns from :func:`unseen_rows`."""
+    return rounds(folds, cohort.labels, cohort.patients, unseen_rows(cohort, unseen_scanner))
+
+
+def unseen_rows(cohort: Cohort, scanner: str) -> np.ndarray:
+    """Say which scans no model may learn from, that it has never seen a scanner.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n scans.
+    scanner : str
+        Its name in the cohort; empty where every scan may be learned from.
+
+    Returns
+    -------
+    ndarray, (n,) bool
+        Its scans, other scans of its patients, and scans of unknown scanner: they may be of it
+        (:func:`.confounds.leave_one_stratum_out`).
+
+    Raises
+    ------
+    SettingsError
+        When the cohort has no such scanner.
+    """
+    if not scanner:
+        return np.zeros(len(cohort), dtype=bool)
+    parts = {
+        part.stratum: part
+        for part in leave_one_stratum_out([o.scanner for o in cohort], cohort.patients, cohort.labels)
+    }
+    if scanner not in parts:
+        raise SettingsError(
+            f"expected a scanner of the cohort, but got {scanner!r}",
+            code="scanner-unknown",
+            row="training.unseen_scanner",
+            remedy=f"use one of {', '.join(parts)}" if parts else "leave it empty: the cohort names no scanner",
+        )
+    unseen = np.ones(len(cohort), dtype=bool)
+    unseen[parts[scanner].train] = False
+    return unseen
+
+
+def rounds(
+    folds: np.ndarray, labels: np.ndarray, patients: np.ndarray, unseen: np.ndarray | None = None
+) -> tuple[Fold, ...]:
     """Turn the folds into rounds: test fold i, validate on fold i + 1, train on the others.
 
     Parameters
@@ -79,6 +126,8 @@ def rounds(folds: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple
         Class of every scan.
     patients : ndarray, (n,)
         Patient of every scan.
+    unseen : ndarray, (n,) bool, optional
+        Scans that are tested, but neither train nor validate.
 
     Returns
     -------
@@ -89,7 +138,8 @@ def rounds(folds: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple
     ------
     CohortError
         When the folds are not ``0 .. k - 1`` with at least three of them, lack a
-        class, or share a patient (who is named).
+        class, or share a patient (who is named), and when the unseen scans leave
+        a side without a class.
     """
     folds, labels, patients = np.asarray(folds), np.asarray(labels), np.asarray(patients)
     n_folds = int(folds.max(initial=-1)) + 1
@@ -117,11 +167,28 @@ def rounds(folds: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple
     answer = []
     for index in range(n_folds):
         test, validation = folds == index, folds == (index + 1) % n_folds
-        answer.append(Fold(index, *(np.flatnonzero(part) for part in (~(test | validation), validation, test))))
+        train = ~(test | validation)
+        if unseen is not None:
+            train, validation = train & ~unseen, validation & ~unseen
+        answer.append(Fold(index, *(np.flatnonzero(part) for part in (train, validation, test))))
     for fold in answer:
+        for side in ("train", "validation"):
+            _check_classes(fold, side, labels)
         sides = [set(patients[rows]) for rows in (fold.train, fold.validation, fold.test)]
         assert len(set.union(*sides)) == sum(map(len, sides)), "a patient on two sides"
     return tuple(answer)
+
+
+def _check_classes(fold: Fold, side: str, labels: np.ndarray) -> None:
+    """Refuse a side that the unseen scans have left without a class."""
+    counts = np.bincount(labels[getattr(fold, side)], minlength=2)
+    if not counts.all():
+        raise CohortError(
+            f"expected both classes on every side, but without the unseen scanner the {side} scans of fold "
+            f"{fold.index} are {counts[0]} of class 0 and {counts[1]} of class 1",
+            code="unseen-one-class",
+            remedy="use fewer folds (training.n_folds), or keep another scanner unseen (training.unseen_scanner)",
+        )
 
 
 def _deal(labels: np.ndarray, patients: np.ndarray, n_folds: int, seed: int) -> np.ndarray | None:

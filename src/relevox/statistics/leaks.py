@@ -77,6 +77,41 @@ def audit_folds(rounds: Sequence[Fold], patients: np.ndarray) -> list[Finding]:
     return found
 
 
+def audit_scanner(
+    rounds: Sequence[Fold], scanners: Sequence[str], patients: np.ndarray, scans: Sequence[str], unseen: str
+) -> list[Finding]:
+    """Look for scans of a scanner that is to stay unseen among those that train or validate.
+
+    Parameters
+    ----------
+    rounds : sequence of Fold
+        Rows for training, validation and test.
+    scanners : sequence of str, (n,)
+        Of every scan; one that is unknown (empty) may be the unseen one.
+    patients, scans
+        As for :func:`audit_images`.
+    unseen : str
+        The scanner.
+    """
+    scanners, patients, found = np.asarray(scanners, dtype=str), np.asarray(patients), []
+    for fold in rounds:
+        rows = np.concatenate([fold.train, fold.validation])
+        seen = np.sort(rows[np.isin(scanners[rows], [unseen, ""])])
+        found.append(
+            Finding(
+                "unseen scanner",
+                f"fold {fold.index}, train and validation",
+                unseen,
+                len(np.unique(patients[rows])),
+                len(rows),
+                len(seen),
+                tuple(scans[row] for row in seen),
+                is_leak=len(seen) > 0,
+            )
+        )
+    return found
+
+
 def audit_images(
     digests: Sequence[Mapping[str, str]], scans: Sequence[str], patients: np.ndarray, folds: np.ndarray
 ) -> list[Finding]:

@@ -69,6 +69,16 @@ def test_a_refitted_model_saw_neither_the_scanner_nor_its_patients(honest, monke
     assert of_a["value"] == pytest.approx(cnn.correct[scanners == "A"].mean())
 
 
+def test_only_the_scanner_that_the_network_never_saw_is_called_so(honest):
+    scanners = strata(honest)["scanner"]
+    plain = left_out_table(honest.test, scanners, [], honest.settings.evaluation, 0)
+    rows = left_out_table(honest.test, scanners, [], honest.settings.evaluation, 0, unseen="B")
+    named = {row["scanner"]: row["training"] for row in rows}
+    assert named == {"A": "out_of_fold", "B": "never_seen", "all": "mixed"}
+    same = [{key: row[key] for key in row if key != "training"} for row in rows]
+    assert same == [{key: row[key] for key in row if key != "training"} for row in plain]
+
+
 def test_with_one_scanner_nothing_can_be_left_out(honest):
     one = np.full(len(honest.cohort), "A")
     assert left_out_table(honest.test, one, [], honest.settings.evaluation, 0) == []

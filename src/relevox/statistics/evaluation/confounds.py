@@ -48,10 +48,17 @@ STRATIFIED_COLUMNS = ("model", "factor", "auc", "stratified_auc", "ci_low", "ci_
 """Model, what the scans were divided by, AUC over all pairs of a class-1 and a class-0 scan, AUC over the pairs within
 a level with the ends of its interval, and the two numbers of pairs."""
 
+NEVER_SEEN = "never_seen"
+"""How a network was trained that is scored on a scanner it has never seen (``training.unseen_scanner``)."""
+
+MIXED = "mixed"
+"""Of all scanners together, where the network has never seen one of them."""
+
 LEFT_OUT_COLUMNS = ("model", "training", "scanner", "measure", "value", "ci_low", "ci_high", "n", "n_patients")
-"""Model, whether it was ``refitted`` without the scanner or is the ``out_of_fold`` model, which knew other scans of it,
-scanner whose scans were predicted (``all``: one after the other), measure, its value with the ends of its interval
-(n/a: too few patients), and the number of scans and patients."""
+"""Model, whether it was ``refitted`` without the scanner or is the ``out_of_fold`` model, which knew other scans of it
+(``never_seen``: it knew none; ``mixed``: none of one scanner), scanner whose scans were predicted (``all``: one after
+the other), measure, its value with the ends of its interval (n/a: too few patients), and the number of scans and
+patients."""
 
 BALANCE_COLUMNS = (
     "factor",
@@ -175,11 +182,13 @@ def left_out_table(
     settings: EvaluationSettings,
     seed: int,
     balanced: bool = True,
+    unseen: str = "",
 ) -> list[dict[str, object]]:
     """Score models on scanners they were not trained on.
 
     Logistic regressions are fitted again without the scanner and without its patients. The network is not: its
-    out-of-fold answers to the scans of each scanner stand beside them, from models that knew other scans of it.
+    out-of-fold answers to the scans of each scanner stand beside them, from models that knew other scans of it,
+    unless the study was trained without that scanner.
 
     Parameters
     ----------
@@ -195,12 +204,17 @@ def left_out_table(
         Of the samples.
     balanced : bool
         Weigh classes by inverse frequency.
+    unseen : str
+        Scanner that no network of these predictions has seen; empty: none.
     """
     network = by_model(predictions)["cnn"]
     known = scanners != ""
     if len(np.unique(scanners[known])) < 2:
         return []
     rows = _by_scanner("cnn", "out_of_fold", network.where(known), scanners[known], settings, seed)
+    if unseen:
+        for row in rows:
+            row["training"] = {unseen: NEVER_SEEN, "all": MIXED}.get(str(row["scanner"]), row["training"])
     for design in designs:
         probability = np.full(len(network), np.nan)
         for left_out in confounds.leave_one_stratum_out(scanners, network.patients, network.labels):

@@ -112,7 +112,7 @@ def out_of_fold_tables(
     designs : sequence of Design
         Rows in the cohort's order: what is fitted again without each scanner.
     settings : Settings
-        ``evaluation``, ``training.class_weights``, ``cohort`` and ``seed``.
+        ``evaluation``, ``training`` (class weights, unseen scanner), ``cohort`` and ``seed``.
     cohort : Cohort
         The scans.
     characteristics : mapping of str to sequence of str, optional
@@ -143,7 +143,9 @@ def out_of_fold_tables(
         "reliability": calibration.reliability_table(of_kind, e),
         "decision_curves": calibration.decision_table(of_kind, e, seed),
         "conformal": conformal.conformal_table(test, validation, e, seed),
-        "left_out_scanners": confounds.left_out_table(test, scanners, designs, e, seed, balanced),
+        "left_out_scanners": confounds.left_out_table(
+            test, scanners, designs, e, seed, balanced, settings.training.unseen_scanner
+        ),
     }
 
 
