@@ -10,9 +10,10 @@ from relevox.records import Cohort, Observation, Prediction, ScanId
 from relevox.report import model_tables, section_scores, verdicts
 from relevox.report.discrimination import roc_and_calibration
 from relevox.report.limits import limits
+from relevox.report.methods import training_text
 from relevox.report.page import Details, Note
 from relevox.report.subgroups import subgroup_forest
-from relevox.report.tables import DASH
+from relevox.report.tables import DASH, interval
 from relevox.statistics.baselines import age_sex_design
 from relevox.statistics.evaluation.tables import out_of_fold_tables
 
@@ -128,6 +129,52 @@ def test_the_refitted_and_the_out_of_fold_are_told_apart(honest):
     assert any("CNN on the images, out of fold" in title for title in table.header)
     assert any("age and sex alone, fitted without it" in title for title in table.header)
     assert any("not trained again without a scanner" in s for s in limits(honest))
+
+
+def without(results, scanner):
+    """The study as if the network had been trained without a scanner."""
+    training = results.settings.training.model_copy(update={"unseen_scanner": scanner})
+    kinds = {scanner: "never_seen", "all": "mixed"}
+    rows = [
+        row | {"training": kinds.get(row["scanner"], row["training"])} if row["model"] == "cnn" else row
+        for row in results.evaluation["left_out_scanners"]
+    ]
+    return replace(
+        results,
+        settings=results.settings.model_copy(update={"training": training}),
+        evaluation=results.evaluation | {"left_out_scanners": rows},
+    )
+
+
+def test_the_scanner_that_the_network_never_saw_is_named_and_no_other(honest):
+    study = without(honest, "B")
+    table, plain = model_tables.left_out_table(study), model_tables.left_out_table(honest)
+    assert [row[0] for row in table.rows] == ["A", "B (CNN trained without it)", "Rare", "all"]
+    assert [row[1:] for row in table.rows] == [row[1:] for row in plain.rows] and table.header == plain.header
+    assert "trained without B and without its patients" in table.caption and "not trained again" not in table.caption
+    mine = {
+        r["measure"]: r for r in study.evaluation["left_out_scanners"] if (r["model"], r["scanner"]) == ("cnn", "B")
+    }
+    auc, balanced = interval(mine["auc"]), interval(mine["balanced_accuracy"])
+    said = " ".join(limits(study))
+    assert f"The CNN reaches an AUC of {auc} and a balanced accuracy of {balanced} on B, a scanner it has never" in said
+    assert f"({table.rows[1][2]} scans of {table.rows[1][1]} patients)" in said
+    assert "How the CNN does on A, Rare without having seen them is not known from this report." in said
+    assert "not trained again without a scanner" not in said
+
+
+def test_an_unseen_scanner_with_too_few_patients_has_no_score(honest):
+    said = " ".join(limits(without(honest, "Rare")))
+    assert "How the CNN does on Rare, a scanner it has never seen, is not known: too few patients for a score" in said
+    assert "The CNN reaches" not in said and "How the CNN does on A, B without" in said
+
+
+def test_the_methods_say_who_trained_nothing(honest):
+    text = training_text(without(honest, "B"))
+    n = sum(o.scanner == "B" for o in honest.cohort)  # nobody has a second scan here
+    assert "No model learned from scans of B, from other scans of its patients, or from scans of unknown" in text
+    assert f"({n} of 80 scans)" in text
+    assert "No model learned" not in training_text(honest)
 
 
 def test_the_decision_curve_and_both_calibrations_are_drawn(honest):

@@ -110,9 +110,11 @@ def partitions(results: StudyResults) -> str:
     """Folds."""
     sizes = np.bincount(results.folds)
     sizes = sizes[sizes > 0]
+    unseen = results.settings.training.unseen_scanner
+    without = f" Scans of {unseen} and of its patients were tested only." if unseen else ""
     return (
         f"{sizes.size} folds of {sizes.min()} to {sizes.max()} scans, by patient and balanced by class: test fold i, "
-        "validation fold i + 1, the others train. Every model saw the same folds (folds.tsv)."
+        f"validation fold i + 1, the others train.{without} Every model saw the same folds (folds.tsv)."
     )
 
 

@@ -13,6 +13,7 @@ from relevox.report.group_tables import expected_r2
 from relevox.report.results import StudyResults
 from relevox.report.tables import interval, number
 from relevox.report.verdicts import confound_sentences, subgroup_sentence
+from relevox.statistics.evaluation.confounds import NEVER_SEEN
 
 SIMULATED = "Simulated patients. A model trained on simulated patients says nothing about a person."
 """Across the top of every page about a simulated cohort."""
@@ -120,12 +121,39 @@ def _baselines(results: StudyResults) -> list[str]:
 
 def _confounds(results: StudyResults) -> list[str]:
     sentences = [s for s in confound_sentences(results) if "may be all it has learned" in s]
-    if any(row["training"] == "refitted" for row in results.evaluation.get("left_out_scanners", ())):
+    rows = results.evaluation.get("left_out_scanners", ())
+    if any(row["training"] == NEVER_SEEN for row in rows):
+        sentences += _never_seen(results)
+    elif any(row["training"] == "refitted" for row in rows):
         sentences.append(
             "The CNN was not trained again without a scanner: how it does on a scanner it has never seen is not known "
             "from this report."
         )
     return sentences
+
+
+def _never_seen(results: StudyResults) -> list[str]:
+    """Say what the CNN reaches on the scanner it was trained without, and for which scanners that is not known."""
+    rows = [row for row in results.evaluation["left_out_scanners"] if row["model"] == "cnn"]
+    mine = {str(row["measure"]): row for row in rows if row["training"] == NEVER_SEEN}
+    n = mine["auc"]
+    who = f"{n['scanner']}, a scanner it has never seen"
+    counts = f"{n['n']:.0f} scans of {n['n_patients']:.0f} patients"
+    scores = [
+        f"{title} {interval(mine[measure])}"
+        for measure, title in (("auc", "an AUC of"), ("balanced_accuracy", "a balanced accuracy of"))
+        if math.isfinite(mine[measure]["value"])
+    ]
+    known = (
+        f"The CNN reaches {' and '.join(scores)} on {who} ({counts}); the other scores of this report count these "
+        "scans, too."
+        if scores
+        else f"How the CNN does on {who}, is not known: too few patients for a score ({counts})."
+    )
+    others = [str(row["scanner"]) for row in rows if row["training"] == "out_of_fold" and row["measure"] == "auc"]
+    if not others:
+        return [known]
+    return [known, f"How the CNN does on {', '.join(others)} without having seen them is not known from this report."]
 
 
 def _calibration(results: StudyResults) -> list[str]:

@@ -11,6 +11,7 @@ from relevox.report.drawing import method_title
 from relevox.report.results import StudyResults
 from relevox.report.scores import MODEL_TITLES
 from relevox.statistics.baselines import model_order
+from relevox.statistics.folds import unseen_rows
 
 
 def methods(results: StudyResults) -> list[tuple[str, str]]:
@@ -91,14 +92,22 @@ def training_text(results: StudyResults) -> str:
     kept = "the weights of the best validation loss" if t.restore_best else "the last weights"
     optimiser = {"adam": "Adam", "adamw": f"AdamW (weight decay {t.weight_decay:g})"}[t.optimiser]
     ran = f" {span} epochs were run per fold." if span else ""
+    without = ""
+    if t.unseen_scanner:
+        unseen = int(unseen_rows(results.cohort, t.unseen_scanner).sum())
+        without = (
+            f" No model learned from scans of {t.unseen_scanner}, from other scans of its patients, or from scans of "
+            f"unknown scanner ({unseen} of {len(results.cohort)} scans); they were predicted as the others were."
+        )
     return (
         f"A 3D residual network with {len(s.widths)} blocks ({', '.join(map(str, s.widths))} kernels), a global "
         f"max-pool and two further layers ({s.head_widths[0]} and {s.head_widths[1]} kernels) was trained in "
         f"{len(results.histories)} folds, split by patient and balanced by class; a fold's neighbour was its "
-        f"validation set. {optimiser}, learning rate {t.learning_rate:g}, batches of {t.batch_size}, {schedule}, at "
-        f"most {t.max_epochs} epochs, {stopping}, {kept} kept.{ran} Training scans were mirrored left to right "
-        f"({100 * t.mirror_positives:.0f} % of class 1, {100 * t.mirror_negatives:.0f} % of class 0, added to the "
-        f"originals) and received noise (sigma {t.noise_sigma:g}); class weights: {t.class_weights.replace('_', ' ')}."
+        f"validation set.{without} {optimiser}, learning rate {t.learning_rate:g}, batches of {t.batch_size}, "
+        f"{schedule}, at most {t.max_epochs} epochs, {stopping}, {kept} kept.{ran} Training scans were mirrored left "
+        f"to right ({100 * t.mirror_positives:.0f} % of class 1, {100 * t.mirror_negatives:.0f} % of class 0, added to "
+        f"the originals) and received noise (sigma {t.noise_sigma:g}); class weights: "
+        f"{t.class_weights.replace('_', ' ')}."
     )
 
 

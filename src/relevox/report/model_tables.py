@@ -11,6 +11,7 @@ from relevox.report.scores import MODEL_TITLES
 from relevox.report.subgroups import FACTOR_TITLES
 from relevox.report.tables import DASH, INDENT, interval, number, p_value
 from relevox.statistics.baselines import BEST
+from relevox.statistics.evaluation.confounds import NEVER_SEEN
 
 P_OF = {"scan": ("Durkalski", "bootstrap"), "patient": ("bootstrap", "DeLong")}
 """Tests behind the p of the accuracy's and of the AUC's difference."""
@@ -95,29 +96,37 @@ def stratified_table(results: StudyResults) -> Table:
 
 
 def left_out_table(results: StudyResults) -> Table:
-    """Return scores by scanner: of regressions that never saw it, and of the CNN, which knew other scans of it."""
+    """Return scores by scanner: of regressions that never saw it, and of the CNN, which may have."""
     rows = results.evaluation["left_out_scanners"]
-    models = list(dict.fromkeys((str(row["model"]), str(row["training"])) for row in rows))
+    unseen = next((str(row["scanner"]) for row in rows if row["training"] == NEVER_SEEN), "")
+    models = {str(row["model"]): row["training"] == "refitted" for row in rows}
     by = {(row["model"], row["scanner"], row["measure"]): row for row in rows}
     body = []
     for scanner in dict.fromkeys(str(row["scanner"]) for row in rows):
         of = [row for row in rows if row["scanner"] == scanner]
         cells = [
             interval(by[model, scanner, measure], to=DASH) if (model, scanner, measure) in by else DASH
-            for model, _ in models
+            for model in models
             for measure in ("balanced_accuracy", "auc")
         ]
-        body.append((scanner, number(of[0]["n_patients"], 0), number(of[0]["n"], 0), *cells))
-    names = {"out_of_fold": "out of fold", "refitted": "fitted without it"}
+        name = f"{scanner} (CNN trained without it)" if scanner == unseen else scanner
+        body.append((name, number(of[0]["n_patients"], 0), number(of[0]["n"], 0), *cells))
+    names = {True: "fitted without it", False: "out of fold"}
     titles = [
-        f"{MODEL_TITLES.get(model, model).split(' (')[0]}, {names[training]}: {measure}"
-        for model, training in models
+        f"{MODEL_TITLES.get(model, model).split(' (')[0]}, {names[refitted]}: {measure}"
+        for model, refitted in models.items()
         for measure in ("balanced accuracy", "AUC")
     ]
+    network = (
+        f"The CNN was trained without {unseen} and without its patients; its answers to the other scanners are those "
+        "of models that knew other scans of them, and all scanners together mix both."
+        if unseen
+        else "The CNN was not trained again: its out-of-fold answers are those of models that knew other scans of the "
+        "scanner."
+    )
     caption = (
         "Scans of one scanner at a time. The regressions were fitted again without the scanner and without its "
-        "patients. The CNN was not trained again: its out-of-fold answers are those of models that knew other scans "
-        f"of the scanner. {DASH}: fewer than {results.settings.evaluation.smallest_group} patients, or fewer than "
+        f"patients. {network} {DASH}: fewer than {results.settings.evaluation.smallest_group} patients, or fewer than "
         f"{results.settings.evaluation.smallest_class} of a class."
     )
     return Table(caption, ("scanner", "patients", "scans", *titles), body)

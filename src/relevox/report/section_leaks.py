@@ -31,12 +31,16 @@ def sentence(rows: Sequence[Row]) -> str:
     checks = [row for row in rows if row["check"] != "size"]
     pairs = [row for row in checks if row["check"] == "same patient"]
     images = [row for row in checks if row["check"] == "same image"]
+    unseen = [row for row in checks if row["check"] == "unseen scanner"]
     ids = [row for row in checks if row["check"] == "same patient id"]
     parts = []
     if pairs:
         parts.append(f"{_found(pairs)} in two of the {len(pairs)} pairs of sides and of test folds")
     if ids:
         parts.append(f"{_found(ids)} by id in the training cohort")
+    if unseen:
+        scans = sum(int(row["shared"]) for row in unseen)
+        parts.append(f"{scans or 'no'} scan of {unseen[0]['against']} among those that train or validate")
     if images:
         parts.append(f"{sum(int(row['shared']) for row in images) or 'no'} image (by hash) in two places")
     alike = [row for row in checks if row["check"] == "alike brains"]
