@@ -138,6 +138,16 @@ def test_models_of_fewer_than_five_patients_do_not_leave(sharable_study, tmp_pat
         export.run(sharable_study, tmp_path / "bundle")
 
 
+def test_models_that_left_a_scanner_out_do_not_leave(sharable_study, tmp_path):
+    settings = layout.path(sharable_study, "settings")
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace('unseen_scanner = ""', 'unseen_scanner = "Tim Trio"'), encoding="utf-8")
+    with pytest.raises(StudyError, match="trained without Tim Trio") as error:
+        export.run(sharable_study, tmp_path / "bundle")
+    assert error.value.code == "models-partial"
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_scores_of_models_that_were_trained_again_are_not_shared(sharable_study, tmp_path):
     digests = {f"fold-{fold}": provenance.digest(sharable_study, "train", f"fold-{fold}") for fold in range(3)}
     assert all(digests.values())

@@ -61,7 +61,7 @@ def of_study(study: Path) -> SharedModel:
     Raises
     ------
     StudyError
-        When the study has not been trained and evaluated, or was trained again since.
+        When the study has not been trained and evaluated, was trained again since, or left a scanner out.
     ModelError
         When a model is missing, was changed, or was trained for other settings.
     CohortError
@@ -69,6 +69,14 @@ def of_study(study: Path) -> SharedModel:
     """
     text = layout.existing(study, "settings").read_text(encoding="utf-8")
     settings = config.from_toml(text, file=layout.PATTERNS["settings"])
+    if scanner := settings.training.unseen_scanner:
+        raise StudyError(
+            f"expected models of all scans of the cohort, but these were trained without {scanner}",
+            code="models-partial",
+            file=layout.PATTERNS["settings"],
+            row="training.unseen_scanner",
+            remedy="they are for the study's own scores: share, or predict with, a study without this setting",
+        )
     loaded = models.load_with_cards(study, settings)
     cohort = tables.read_cohort(study)
     if len(set(cohort.patients)) < SMALLEST_CELL:
