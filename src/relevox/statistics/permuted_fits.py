@@ -185,29 +185,30 @@ def residuals(outcome: np.ndarray, basis: np.ndarray, residual: np.ndarray, ener
 @compiled
 def _permuted_t(basis, residual, energy, df, orders, t):
     k, _, w = basis.shape
-    dot, explained = np.empty(w), np.empty(w)
-    for b in range(len(orders)):
-        explained[:] = 0.0
-        for row in range(k):
-            _permuted_dot(basis[row], residual, orders[b], dot)
+    dots = np.empty((2, k, w))
+    for b in range(0, len(orders), 2):
+        _dots_of_two(basis, residual, orders, b, dots)
+        for c in range(min(2, len(orders) - b)):
             for v in range(w):
-                explained[v] += dot[v] * dot[v]
-        for v in range(w):
-            # rounding must not make a perfect fit infinite
-            error = max(energy[v] - explained[v], 1e-15 * energy[v])
-            t[b, v] = dot[v] / np.sqrt(error / df[v])
+                explained = 0.0
+                for row in range(k):
+                    explained += dots[c, row, v] * dots[c, row, v]
+                # rounding must not make a perfect fit infinite
+                error = max(energy[v] - explained, 1e-15 * energy[v])
+                t[b + c, v] = dots[c, k - 1, v] / np.sqrt(error / df[v])
 
 
 @compiled
 def _permuted_squares(basis, outcome, orders, explained):
     k, _, w = basis.shape
-    dot = np.empty(w)
+    dots = np.empty((2, k, w))
     explained[:] = 0.0
-    for b in range(len(orders)):
-        for row in range(k):
-            _permuted_dot(basis[row], outcome, orders[b], dot)
-            for v in range(w):
-                explained[v] += dot[v] * dot[v]
+    for b in range(0, len(orders), 2):
+        _dots_of_two(basis, outcome, orders, b, dots)
+        for c in range(min(2, len(orders) - b)):
+            for row in range(k):
+                for v in range(w):
+                    explained[v] += dots[c, row, v] * dots[c, row, v]
 
 
 @compiled
@@ -238,16 +239,28 @@ def _subtract(target, factor, direction):
 
 
 @compiled
-def _permuted_dot(a, b, order, out):
-    """Four scans at a time, so that the running sum is loaded and stored less often."""
-    n, w = a.shape
+def _dots_of_two(basis, values, orders, b, out):
+    """Dot products of a basis ``(k, n, w)`` with values ``(n, w)`` in orders b and b + 1, ``(2, k, w)``.
+
+    Memory sets the pace: four scans at a time, for two orders and all rows of the basis while they are near.
+    The last order of an odd number is computed twice.
+    """
+    k, n, w = basis.shape
+    one, two = orders[b], orders[min(b + 1, len(orders) - 1)]
     out[:] = 0.0
     whole = n - n % 4
     for i in range(0, whole, 4):
-        a0, a1, a2, a3 = a[i], a[i + 1], a[i + 2], a[i + 3]
-        b0, b1, b2, b3 = b[order[i]], b[order[i + 1]], b[order[i + 2]], b[order[i + 3]]
-        for v in range(w):
-            out[v] += a0[v] * b0[v] + a1[v] * b1[v] + a2[v] * b2[v] + a3[v] * b3[v]
+        p0, p1, p2, p3 = values[one[i]], values[one[i + 1]], values[one[i + 2]], values[one[i + 3]]
+        q0, q1, q2, q3 = values[two[i]], values[two[i + 1]], values[two[i + 2]], values[two[i + 3]]
+        for row in range(k):
+            a0, a1, a2, a3 = basis[row, i], basis[row, i + 1], basis[row, i + 2], basis[row, i + 3]
+            sum_one, sum_two = out[0, row], out[1, row]
+            for v in range(w):
+                sum_one[v] += a0[v] * p0[v] + a1[v] * p1[v] + a2[v] * p2[v] + a3[v] * p3[v]
+            for v in range(w):  # a loop of its own: with two sums at once it is not vectorised
+                sum_two[v] += a0[v] * q0[v] + a1[v] * q1[v] + a2[v] * q2[v] + a3[v] * q3[v]
     for i in range(whole, n):
-        for v in range(w):
-            out[v] += a[i, v] * b[order[i], v]
+        for row in range(k):
+            for v in range(w):
+                out[0, row, v] += basis[row, i, v] * values[one[i], v]
+                out[1, row, v] += basis[row, i, v] * values[two[i], v]
