@@ -80,7 +80,7 @@ def false_positives(n_studies: int, n_patients: int = 20, shape: tuple[int, ...]
     )
 
 
-def rate(n: int, repeats: int, v: int = 8192, n_permutations: int = 200) -> None:
+def rate(n: int, repeats: int, v: int = 8192, n_permutations: int = 1000) -> None:
     """Measure one thread on two regressors, beside what the same thread does in a matrix product."""
     rng = np.random.default_rng(0)
     y, *X = (rng.standard_normal((n, v), dtype=np.float32) for _ in range(3))

@@ -12,6 +12,9 @@ from relevox.statistics.compiled import compiled
 from relevox.statistics.voxel_columns import aligned
 from relevox.statistics.voxelwise import COLLINEAR
 
+TOGETHER = 4
+"""Orders computed side by side, so that the basis is read from memory once for all of them."""
+
 
 def prepare(values: np.ndarray) -> np.ndarray:
     """Centre regressors and outcome, and find the regressors to be fitted.
@@ -185,27 +188,32 @@ def residuals(outcome: np.ndarray, basis: np.ndarray, residual: np.ndarray, ener
 @compiled
 def _permuted_t(basis, residual, energy, df, orders, t):
     k, _, w = basis.shape
-    dots = np.empty((2, k, w))
-    for b in range(0, len(orders), 2):
-        _dots_of_two(basis, residual, orders, b, dots)
-        for c in range(min(2, len(orders) - b)):
+    dots, explained = np.empty((TOGETHER, k, w)), np.empty(w)
+    for b in range(0, len(orders), TOGETHER):
+        some = orders[b : b + TOGETHER]
+        _permuted_dots(basis, residual, some, dots)
+        for c in range(len(some)):
+            explained[:] = 0.0
+            for row in range(k):
+                dot = dots[c, row]
+                for v in range(w):
+                    explained[v] += dot[v] * dot[v]
+            dot, found = dots[c, k - 1], t[b + c]
             for v in range(w):
-                explained = 0.0
-                for row in range(k):
-                    explained += dots[c, row, v] * dots[c, row, v]
                 # rounding must not make a perfect fit infinite
-                error = max(energy[v] - explained, 1e-15 * energy[v])
-                t[b + c, v] = dots[c, k - 1, v] / np.sqrt(error / df[v])
+                error = max(energy[v] - explained[v], 1e-15 * energy[v])
+                found[v] = dot[v] / np.sqrt(error / df[v])
 
 
 @compiled
 def _permuted_squares(basis, outcome, orders, explained):
     k, _, w = basis.shape
-    dots = np.empty((2, k, w))
+    dots = np.empty((TOGETHER, k, w))
     explained[:] = 0.0
-    for b in range(0, len(orders), 2):
-        _dots_of_two(basis, outcome, orders, b, dots)
-        for c in range(min(2, len(orders) - b)):
+    for b in range(0, len(orders), TOGETHER):
+        some = orders[b : b + TOGETHER]
+        _permuted_dots(basis, outcome, some, dots)
+        for c in range(len(some)):
             for row in range(k):
                 for v in range(w):
                     explained[v] += dots[c, row, v] * dots[c, row, v]
@@ -214,13 +222,16 @@ def _permuted_squares(basis, outcome, orders, explained):
 @compiled
 def count_reached(t: np.ndarray, observed: np.ndarray, slack: float, reached: np.ndarray, largest: np.ndarray) -> None:
     """Add to ``reached`` (w,) the orders in which |t| ``(b, w)`` is as large, and to ``largest`` (b,) its maximum."""
+    enough = np.abs(observed) * (1 - slack) - slack
     for b in range(t.shape[0]):
+        row, highest = t[b], largest[b]
         for v in range(t.shape[1]):
-            size = abs(t[b, v])
-            if size >= abs(observed[v]) * (1 - slack) - slack:  # False where NaN
-                reached[v] += 1
-            if size > largest[b]:
-                largest[b] = size
+            reached[v] += abs(row[v]) >= enough[v]  # False where NaN
+        for v in range(t.shape[1]):
+            size = abs(row[v])
+            if size > highest:
+                highest = size
+        largest[b] = highest
 
 
 @compiled
@@ -239,28 +250,25 @@ def _subtract(target, factor, direction):
 
 
 @compiled
-def _dots_of_two(basis, values, orders, b, out):
-    """Dot products of a basis ``(k, n, w)`` with values ``(n, w)`` in orders b and b + 1, ``(2, k, w)``.
+def _permuted_dots(basis, values, orders, out):
+    """Dot products of a basis ``(k, n, w)`` with values ``(n, w)`` in each order ``(c, n)``, ``(>= c, k, w)``.
 
-    Memory sets the pace: four scans at a time, for two orders and all rows of the basis while they are near.
-    The last order of an odd number is computed twice.
+    Memory sets the pace: four scans at a time, for all orders and rows of the basis while these scans are near.
     """
     k, n, w = basis.shape
-    one, two = orders[b], orders[min(b + 1, len(orders) - 1)]
     out[:] = 0.0
     whole = n - n % 4
     for i in range(0, whole, 4):
-        p0, p1, p2, p3 = values[one[i]], values[one[i + 1]], values[one[i + 2]], values[one[i + 3]]
-        q0, q1, q2, q3 = values[two[i]], values[two[i + 1]], values[two[i + 2]], values[two[i + 3]]
-        for row in range(k):
-            a0, a1, a2, a3 = basis[row, i], basis[row, i + 1], basis[row, i + 2], basis[row, i + 3]
-            sum_one, sum_two = out[0, row], out[1, row]
-            for v in range(w):
-                sum_one[v] += a0[v] * p0[v] + a1[v] * p1[v] + a2[v] * p2[v] + a3[v] * p3[v]
-            for v in range(w):  # a loop of its own: with two sums at once it is not vectorised
-                sum_two[v] += a0[v] * q0[v] + a1[v] * q1[v] + a2[v] * q2[v] + a3[v] * q3[v]
+        for c in range(len(orders)):
+            order = orders[c]
+            b0, b1, b2, b3 = values[order[i]], values[order[i + 1]], values[order[i + 2]], values[order[i + 3]]
+            for row in range(k):
+                a0, a1, a2, a3 = basis[row, i], basis[row, i + 1], basis[row, i + 2], basis[row, i + 3]
+                total = out[c, row]
+                for v in range(w):
+                    total[v] += a0[v] * b0[v] + a1[v] * b1[v] + a2[v] * b2[v] + a3[v] * b3[v]
     for i in range(whole, n):
-        for row in range(k):
-            for v in range(w):
-                out[0, row, v] += basis[row, i, v] * values[one[i], v]
-                out[1, row, v] += basis[row, i, v] * values[two[i], v]
+        for c in range(len(orders)):
+            for row in range(k):
+                for v in range(w):
+                    out[c, row, v] += basis[row, i, v] * values[orders[c, i], v]
