@@ -15,7 +15,7 @@ def white_slab():
     shape = (30, 30, 30)
     distance = np.broadcast_to(np.arange(30, dtype=np.float32)[:, None, None], shape)
     full, none = np.ones(shape, np.float32), np.zeros(shape, np.float32)
-    return Anatomy(none, full, none, none, none, distance, np.full(shape, 30, np.float32), full)
+    return Anatomy(none, full, none, none, none, distance, np.full(shape, 30, np.float32), full, np.zeros((3, *shape)))
 
 
 @pytest.fixture(scope="module")

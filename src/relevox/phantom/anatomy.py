@@ -78,6 +78,8 @@ class Anatomy(NamedTuple):
     """The template's distance to the cerebral cortex, brought along."""
     jacobian: np.ndarray
     """J = d(template volume) / d(patient's volume)."""
+    displacement: np.ndarray
+    """``(3, x, y, z)`` ``psi(y) - y`` in millimetres: from a point of the patient's to the template's."""
 
 
 def template_maps(
@@ -278,7 +280,7 @@ def make_anatomy(maps: TemplateMaps, velocity: np.ndarray, change: Mapping[str, 
     displacement = exponential(velocity + disease, size)
     # the named tuple's first seven fields travel; J belongs to the map itself
     carried = resample(np.stack(maps[:7]), displacement, size)
-    return Anatomy(*carried, jacobian_determinant(displacement, size))
+    return Anatomy(*carried, jacobian_determinant(displacement, size), displacement)
 
 
 def _pattern(source: np.ndarray, sink: np.ndarray, weight: np.ndarray) -> np.ndarray:
