@@ -43,6 +43,7 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave scans out that 
 IgnoreDerivatives = Annotated[
     bool, typer.Option("--ignore-derivatives", help="Compute masks even where the data set has its own.")
 ]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard, too.")]
 Seed = Annotated[int, typer.Option(min=0, help="Everything random starts from it.")]
 
 GB_PER_SCAN_WORKER = 3.0
@@ -103,6 +104,7 @@ def run(
     ignore_derivatives: IgnoreDerivatives = False,
     workers: Workers = 0,
     cluster: Cluster = None,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """Do the whole study on one's own data (the form of a BIDS App)."""
     if level not in ("participant", "group", "both"):
@@ -114,7 +116,7 @@ def run(
                 _check_scores(bids, resolved, skip_bad)
             _participant_level(bids, out, resolved, workers, participant_label, skip_bad)
         if level != "participant":
-            _group_level(bids, out, resolved, workers)
+            _group_level(bids, out, resolved, workers, tensorboard=tensorboard)
             _say_where(out)
 
 
@@ -158,7 +160,7 @@ def train(
     workers: Workers = 0,
     cluster: Cluster = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train each fold together.")] = 1,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard, too.")] = False,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """Train the network and the baselines on the study's folds."""
     from relevox.engines import torchrun
@@ -432,13 +434,14 @@ def _participant_level(bids, study, settings, workers, participants=None, skip_b
     stage.run(bids, study, settings, _by_memory(workers), participants=participants, skip_bad=skip_bad)
 
 
-def _group_level(bids, study, settings, workers, before_report=None) -> None:
+def _group_level(bids, study, settings, workers, before_report=None, tensorboard=False) -> None:
     from relevox.stages import analyse, cohort, evaluate, explain, train
     from relevox.stages import report as report_stage
 
     workers = _local(workers)
     cohort.run(bids, study, settings)
-    for stage in (train, evaluate, explain, analyse):
+    train.run(study, settings, workers, events=tensorboard)
+    for stage in (evaluate, explain, analyse):
         stage.run(study, settings, workers)
     if before_report is not None:
         before_report()

@@ -3,13 +3,14 @@ import logging
 import numpy as np
 import pytest
 import torch
+from tests.stages.conftest import make_study
 
 from relevox.attribution import attribute
 from relevox.errors import SettingsError
 from relevox.learning import ResNet3d
 from relevox.learning.fusion import FusedResNet3d, image_only
-from relevox.stages import evaluate, explain, predict, train
-from relevox.store import images, layout, models, tables
+from relevox.stages import evaluate, explain, predict, train, validate
+from relevox.store import images, inputs, layout, models, tables
 
 
 @pytest.fixture
@@ -63,3 +64,36 @@ def test_models_of_a_new_patient_are_told_what_is_known_and_the_mean_otherwise(c
     with torch.no_grad():
         torch.testing.assert_close(bound(x), network(x, torch.tensor([[60.0, 0.5]])))
     assert predict._told([bound], (), {}) == (bound,)
+
+
+def test_an_external_scan_is_told_its_own_covariates_and_votes_again_when_they_change(tiny_study, told_settings):
+    train.run(tiny_study, told_settings)
+    own = validate.folder(tiny_study, "external")
+    make_study(own, told_settings, first=50, n_patients=8)
+    validate.run(tiny_study, "external", told_settings)
+    before = {b.id: b for b in tables.read_ballots(tiny_study, "external") if b.model == "cnn"}
+    cohort = tables.read_cohort(own)
+    changed = cohort.observations[0]
+    x = torch.from_numpy(inputs.read_scan(own, changed.id, told_settings.preprocessing)[None]).float()
+    expected = []
+    for fold in range(3):
+        network, _ = models.load(tiny_study, fold)
+        with torch.no_grad():
+            expected.append(float(image_only(network, changed).eval()(x).softmax(1)[0, 1]))
+    np.testing.assert_allclose(before[changed.id].fold_probabilities, expected, atol=1e-5)
+
+    rows = tables.read(layout.path(own, "cohort"))
+    rows[0]["age_years"] = "15"
+    tables.write(layout.path(own, "cohort"), rows)
+    validate.run(tiny_study, "external", told_settings)
+    after = {b.id: b for b in tables.read_ballots(tiny_study, "external") if b.model == "cnn"}
+    assert [scan for scan in before if before[scan].fold_probabilities != after[scan].fold_probabilities] == [
+        changed.id
+    ]
+
+
+def test_the_volumes_are_told_what_the_network_is_told(tiny_study, told_settings):
+    train.run(tiny_study, told_settings)
+    fitted = tables.read_json(layout.path(tiny_study, "baselines", fold=0))
+    assert fitted["clinical"]["features"] == ["age_years", "female"]
+    assert fitted["volumes_clinical"]["features"] == [*fitted["volumes"]["features"], "age_years", "female"]

@@ -202,3 +202,22 @@ def test_a_scanner_that_stays_unseen_is_no_column_and_its_scans_get_the_training
     np.testing.assert_array_equal(values, design.values)
     mean = fitted.predict(np.array([fitted.mean]))
     np.testing.assert_allclose(fitted.predict(values)[4:], np.repeat(mean, 2))
+
+
+def test_covariates_stand_beside_the_volumes_and_alone_and_are_found_again_in_another_cohort():
+    cohort = Cohort(
+        tuple(
+            Observation(ScanId(f"sub-{n}", "ses-1"), 1.0, 0, age_years=30.0 + n, disease_duration_years=float(n))
+            for n in range(4)
+        )
+    )
+    volumes = np.arange(24.0).reshape(4, 6)
+    names = tuple("abcdef")
+    without = {design.name for design in cohort_designs(cohort, names, volumes)}
+    designs = {d.name: d for d in cohort_designs(cohort, names, volumes, covariates=("disease_duration", "age"))}
+    assert set(designs) - without == {"clinical", "volumes_clinical"}
+    clinical = designs["clinical"]
+    assert clinical.features == ("disease_duration_years", "age_years")
+    np.testing.assert_array_equal(clinical.values, [[0, 30], [1, 31], [2, 32], [3, 33]])
+    np.testing.assert_array_equal(designs["volumes_clinical"].values, np.hstack([volumes, clinical.values]))
+    np.testing.assert_array_equal(feature_values(clinical.features, cohort, names, volumes), clinical.values)

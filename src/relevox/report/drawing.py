@@ -37,9 +37,11 @@ MODEL_COLOURS = {
     "volumes": "#CC79A7",
     "volumes_best": "#E3A9C8",
     "volumes_chosen": "#E3A9C8",
+    "volumes_clinical": "#C9956B",
     "volumes_scanner": "#8E5B86",
     "scanner": "#7A7A7A",
     "age_sex": "#B8A13B",
+    "clinical": "#9C7A3C",
     "score_at_scan": "#D55E00",
 }
 BAYES_COLOUR = "#009E73"

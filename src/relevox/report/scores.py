@@ -15,9 +15,11 @@ MODEL_TITLES = {
     "volumes": "six volumes (logistic regression)",
     "volumes_best": "best subset, picked by the test scans",
     "volumes_chosen": "subset picked by the validation scans",
+    "volumes_clinical": "six volumes and the network's covariates",
     "volumes_scanner": "six volumes and scanner",
     "scanner": "scanner alone",
     "age_sex": "age and sex alone",
+    "clinical": "the network's covariates alone",
     "score_at_scan": "score at the scan alone",
 }
 """Models in words; others appear under their own names."""

@@ -307,19 +307,23 @@ def fit_baselines(study: Path, settings: Settings, cohort: Cohort, fold: Fold) -
     ``baselines.json`` holds those with a name, ``subsets.json`` those on every
     subset of the volumes. A subset is chosen by the validation scans alone.
     """
-    unseen = settings.training.unseen_scanner
+    unseen, covariates = settings.training.unseen_scanner, settings.training.covariates
     unit = provenance.Unit(
         study,
         stage="train",
         name=f"baselines-fold-{fold.index}",
-        settings={"class_weights": settings.training.class_weights, "unseen_scanner": unseen},
+        settings={
+            "class_weights": settings.training.class_weights,
+            "unseen_scanner": unseen,
+            "covariates": covariates,
+        },
         inputs={name: provenance.sha256(layout.existing(study, name)) for name in ("cohort", "folds", "volumes")},
     )
     if unit.is_current():
         return
     balanced = settings.training.class_weights == "inverse_frequency"
     names, volumes = tables.read_volumes(study, cohort)
-    designs = baselines.cohort_designs(cohort, names, volumes, unseen)
+    designs = baselines.cohort_designs(cohort, names, volumes, unseen, covariates)
     named = baselines.fit_all(designs, cohort.labels, fold.train, balanced)
     designs = baselines.subset_designs(names, volumes)
     subsets = baselines.fit_all(designs, cohort.labels, fold.train, balanced)
@@ -339,7 +343,7 @@ def _report_missing(study: Path, settings: Settings, cohort: Cohort) -> None:
     names, volumes = tables.read_volumes(study, cohort)
     unseen = settings.training.unseen_scanner
     learned = ~unseen_rows(cohort, unseen)
-    for whole in baselines.cohort_designs(cohort, names, volumes, unseen):
+    for whole in baselines.cohort_designs(cohort, names, volumes, unseen, settings.training.covariates):
         design = replace(whole, values=whole.values[learned])
         if not design.is_informative:
             logger.warning(

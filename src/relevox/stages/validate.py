@@ -19,7 +19,8 @@ from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.errors import ModelError, SettingsError
 from relevox.learning import ensemble
-from relevox.records import Ballot, Cohort, ScanId
+from relevox.learning.fusion import covariate_values
+from relevox.records import Ballot, Cohort, Observation
 from relevox.statistics import baselines, leaks
 from relevox.statistics.evaluation import calibration, comparisons, external
 from relevox.statistics.likeness import fingerprint, fingerprints, likeness
@@ -123,7 +124,7 @@ def run(study: Path, name: str, settings: Settings, workers: int = 1, ids_are_re
     workers = max(1, min(workers, len(cohort)))
     outcomes = run_all(
         partial(predict_scan, study, own, settings, networks, threads=max(1, cores() // workers)),
-        cohort.ids,
+        cohort.observations,
         workers,
         description=STAGE,
         labels=[scan.key for scan in cohort.ids],
@@ -201,12 +202,18 @@ def audit_overlap(study: Path, own: Path, settings: Settings, cohort: Cohort, id
 
 
 def predict_scan(
-    study: Path, own: Path, settings: Settings, hashes: Mapping[str, str], scan: ScanId, threads: int = 1
+    study: Path, own: Path, settings: Settings, hashes: Mapping[str, str], observation: Observation, threads: int = 1
 ) -> list[float]:
-    """Return the probability of class 1 by the network of every fold, ``(folds,)``; keep it in the scan's folder."""
+    """Return the probability of class 1 by the network of every fold, ``(folds,)``; keep it in the scan's folder.
+
+    Networks that know covariates are told the scan's; what is unknown of it becomes the mean of their training scans.
+    """
+    scan, names = observation.id, settings.training.covariates
     images = provenance.image_digests(own, scan, settings.preprocessing.space)
     made_from = dict(hashes) | {kind: images[f"preprocessed_{kind}"] for kind in inputs.KINDS}
-    unit = provenance.Unit(own, STAGE, scan.key, inputs=made_from)
+    covariates = covariate_values([observation], names) if names else None  # (1, k)
+    told = {} if covariates is None else dict(zip(names, map(str, covariates[0]), strict=True))
+    unit = provenance.Unit(own, STAGE, scan.key, settings=told, inputs=made_from)
     file = layout.path(own, "votes", scan)
     if unit.is_current():
         return tables.read_json(file)["probabilities"]
@@ -214,7 +221,10 @@ def predict_scan(
     networks = _networks(study, settings, tuple(hashes.values()))
     # alone: in a batch the last digits depend on who else is in it, and a resumed run would not be the same
     x = inputs.read_scan(own, scan, settings.preprocessing)[None]  # (1, 2, x, y, z)
-    found = [float(ensemble.predict(network, x, device=settings.training.device)[0]) for network in networks]
+    found = [
+        float(ensemble.predict(network, x, device=settings.training.device, covariates=covariates)[0])
+        for network in networks
+    ]
     unit.record([tables.write_json(file, {"probabilities": found})])
     logger.info("validate: %s, %d of %d models say class 1", scan, sum(p > 0.5 for p in found), len(found))
     return found

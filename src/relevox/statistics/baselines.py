@@ -25,7 +25,10 @@ CHOSEN = "volumes_chosen"
 BEST = "volumes_best"
 """The subset that does best on the test scans themselves: too good, and named so wherever it is shown."""
 
-MODEL_ORDER = ("cnn", "volumes", BEST, CHOSEN, "volumes_scanner", "scanner", "age_sex", "score_at_scan")
+MODEL_ORDER = (
+    *("cnn", "volumes", BEST, CHOSEN, "volumes_clinical", "volumes_scanner"),
+    *("scanner", "age_sex", "clinical", "score_at_scan"),
+)
 """The network, what it has to beat, and what should not be able to guess the outcome at all."""
 
 CONFOUNDS = ("scanner", "age_sex")
@@ -174,7 +177,11 @@ def choose(
 
 
 def cohort_designs(
-    cohort: Cohort, volume_names: Sequence[str], volumes_ml: np.ndarray, unseen_scanner: str = ""
+    cohort: Cohort,
+    volume_names: Sequence[str],
+    volumes_ml: np.ndarray,
+    unseen_scanner: str = "",
+    covariates: Sequence[str] = (),
 ) -> tuple[Design, ...]:
     """Describe a cohort in every way a named baseline uses.
 
@@ -188,20 +195,20 @@ def cohort_designs(
         Millilitres.
     unseen_scanner : str
         One that no model learns from, as :func:`scanner_design` has it.
+    covariates : sequence of str
+        What the network is told beside the images: the volumes are told it too, and it stands alone.
     """
     volumes = volumes_design(volume_names, volumes_ml)
     scanner = scanner_design([o.scanner for o in cohort], unseen_scanner)
-    together = Design(
-        "volumes_scanner",
-        volumes.features + scanner.features,
-        np.concatenate([volumes.values, scanner.values], axis=1),
-    )
+    clinical = clinical_design(cohort, covariates)
     designs = (
         volumes,
+        *([_joined("volumes_clinical", volumes, clinical)] if clinical.is_informative else []),
         # without two scanners it would be the volumes under another name
-        *([together] if scanner.is_informative and volumes.is_informative else []),
+        *([_joined("volumes_scanner", volumes, scanner)] if scanner.is_informative and volumes.is_informative else []),
         scanner,
         age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort]),
+        *([clinical] if clinical.is_informative else []),
     )
     at_scan = np.array([o.score_at_scan for o in cohort], dtype=float)
     # a later score is predicted: today's is what has to be beaten
@@ -251,6 +258,19 @@ def age_sex_design(age_years: Sequence[float], sex: Sequence[str]) -> Design:
     return Design("age_sex", ("age_years", "female"), np.column_stack([age_years, female]).astype(float))
 
 
+def clinical_design(cohort: Cohort, covariates: Sequence[str]) -> Design:
+    """Describe scans by the covariates that the network is told (``age``, ``sex``, ``disease_duration``)."""
+    person = age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort])
+    known = {
+        "age": ("age_years", person.values[:, 0]),
+        "sex": ("female", person.values[:, 1]),
+        "disease_duration": ("disease_duration_years", np.array([o.disease_duration_years for o in cohort])),
+    }
+    features = tuple(known[name][0] for name in covariates)
+    columns = [known[name][1] for name in covariates]
+    return Design("clinical", features, np.column_stack(columns) if columns else np.empty((len(cohort), 0)))
+
+
 def score_design(score_at_scan: Sequence[float]) -> Design:
     """Describe scans by the clinical score at the scan alone, where a later one is predicted."""
     return Design("score_at_scan", ("score_at_scan",), np.asarray(score_at_scan, dtype=float)[:, None])
@@ -266,7 +286,7 @@ def feature_values(
     it, and 0 in every column would be a scan from no scanner at all.
     """
     volumes = volumes_design(volume_names, volumes_ml)
-    person = age_sex_design([o.age_years for o in cohort], [o.sex for o in cohort])
+    person = clinical_design(cohort, ("age", "sex", "disease_duration"))
     at_scan = score_design([o.score_at_scan for o in cohort])
     known = {
         name: column for d in (volumes, person, at_scan) for name, column in zip(d.features, d.values.T, strict=True)
@@ -291,6 +311,10 @@ def model_order(names: Sequence[str]) -> list[str]:
     ['cnn', 'scanner', 'zz']
     """
     return [name for name in MODEL_ORDER if name in names] + sorted(set(names) - set(MODEL_ORDER))
+
+
+def _joined(name: str, one: Design, other: Design) -> Design:
+    return Design(name, one.features + other.features, np.concatenate([one.values, other.values], axis=1))
 
 
 def _standardised(X: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
