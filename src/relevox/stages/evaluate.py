@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from relevox.config import Settings
-from relevox.engines.workers import cores, raise_failures, run_all
+from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.learning import ensemble
 from relevox.learning.fusion import covariate_values
 from relevox.records import Cohort, Fold, Prediction
@@ -92,7 +92,7 @@ def run(study: Path, settings: Settings, workers: int = 1) -> None:
         return
     workers = max(1, min(workers, len(all_rounds)))
     outcomes = run_all(
-        partial(predict_fold, study, threads=max(1, cores() // workers)),
+        partial(predict_fold, study, threads=threads_each(workers)),
         all_rounds,
         workers,
         description="evaluate",

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from relevox.config import Settings
-from relevox.engines.workers import cores, raise_failures, run_all
+from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.errors import ModelError, SettingsError
 from relevox.learning import ensemble
 from relevox.learning.fusion import covariate_values
@@ -123,7 +123,7 @@ def run(study: Path, name: str, settings: Settings, workers: int = 1, ids_are_re
     audit_overlap(study, own, settings, cohort, ids_are_related)
     workers = max(1, min(workers, len(cohort)))
     outcomes = run_all(
-        partial(predict_scan, study, own, settings, networks, threads=max(1, cores() // workers)),
+        partial(predict_scan, study, own, settings, networks, threads=threads_each(workers)),
         cohort.observations,
         workers,
         description=STAGE,
