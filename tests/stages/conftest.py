@@ -19,9 +19,9 @@ def one_thread():
     """On small arrays more threads only wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "threads_each", lambda workers: 1)
-        patch.setattr(evaluate, "cores", lambda: 1)
+        patch.setattr(evaluate, "threads_each", lambda workers: 1)
         patch.setattr(explain, "cores", lambda: 1)
-        patch.setattr(validate, "cores", lambda: 1)
+        patch.setattr(validate, "threads_each", lambda workers: 1)
         patch.setattr(benchmark, "cores", lambda: 1)
         torch.set_num_threads(1)
         yield
