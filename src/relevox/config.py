@@ -20,6 +20,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Regressor = Literal["lesion", "jacobian", "age", "disease_duration"]
+Method = Literal["lrp", "integrated_gradients", "gradient_input", "smoothgrad", "gradcam"]
 
 KNOWN_CHARACTERISTICS = (
     "ms_type",
@@ -265,12 +266,20 @@ class EvaluationSettings(_Section):
 class AttributionSettings(_Section):
     """How scans are explained (SPEC 6)."""
 
-    methods: tuple[Literal["lrp", "integrated_gradients"], ...] = ("lrp", "integrated_gradients")
+    methods: tuple[Method, ...] = ("lrp", "integrated_gradients")
     """Voxel-wise maps; region occlusion is always made beside them."""
     target: Literal["predicted", "positive", "negative", "true"] = "predicted"
     """Explained class."""
     lrp_start: Literal["probability", "logit", "one"] = "probability"
     integrated_gradients_steps: PositiveInt = 16
+    baseline: Literal["mean", "zero"] = "mean"
+    """Where the path of the integrated gradients starts: the mean of the fold's training scans, or an empty image."""
+    smoothgrad_samples: PositiveInt = 16
+    """Noisy copies of a scan whose gradients are averaged."""
+    smoothgrad_noise: PositiveFloat = 0.15
+    """Standard deviation of that noise, as a share of each channel's standard deviation inside the brain."""
+    gradcam_layer: str = ""
+    """Dotted name of the layer, ``blocks.block3`` say; empty: the last one with more than one position."""
 
 
 class AnalysisSettings(_Section):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from relevox.attribution import occlude_regions
+from relevox.attribution import attribute, occlude_regions
+from relevox.attribution.occlusion import cubes
 from relevox.errors import InputError
 
 
@@ -66,3 +67,42 @@ def test_labels_of_another_shape_are_refused():
     x, weight, labels, mean = case()
     with pytest.raises(InputError, match="labels of shape"):
         occlude_regions(Weighted(weight), x, labels[1:], mean)
+
+
+def test_painted_over_its_voxels_a_region_keeps_what_it_supports():
+    x, weight, labels, mean = case()
+    found = occlude_regions(Weighted(weight), x, labels, mean, 1)
+    result = attribute(Weighted(weight), x, 1, "occlusion", labels=labels, baseline=mean)
+    for column, region in enumerate(found.regions):
+        inside = result.relevance[:, :, labels == region]  # (b, c, voxels)
+        torch.testing.assert_close(inside.sum((1, 2)), found.delta[:, column].float(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(inside, inside[:, :1, :1].expand_as(inside))
+    assert result.relevance[:, :, labels == 0].abs().max() == 0
+
+
+def test_the_regions_of_a_linear_score_do_not_interact_and_those_of_a_product_do():
+    x, weight, labels, mean = case()
+    linear = attribute(Weighted(weight), x, 1, "occlusion", labels=labels, baseline=mean)
+    assert linear.losses["interaction"].abs().max() < 1e-5
+
+    class Product(nn.Module):
+        def forward(self, given):
+            value = given[:, 0, 0, 0, 0] * given[:, 0, 0, 0, 1]
+            return torch.stack([torch.zeros_like(value), value], dim=1)
+
+    one_each = torch.zeros(4, 3, 5, dtype=torch.int32)
+    one_each[0, 0, 0], one_each[0, 0, 1] = 1, 2
+    both = attribute(Product(), torch.full((1, 1, 4, 3, 5), 2.0), 1, "occlusion", labels=one_each)
+    assert both.start.item() == 4  # 2 x 2 - 0
+    assert both.losses["interaction"].item() == -4  # each of the two seems to hold all of it
+
+
+def test_without_labels_cubes_are_occluded():
+    x, weight, _, mean = case(1)
+    result = attribute(Weighted(weight), x, 1, "occlusion", baseline=mean)
+    expected = ((x - mean) * weight).sum(1)
+    torch.testing.assert_close(result.relevance.sum(1), expected, rtol=1e-4, atol=1e-5)  # here a cube is a voxel
+    labels = cubes((20, 9, 4))
+    assert labels.shape == (20, 9, 4)
+    assert torch.unique(labels).tolist() == list(range(1, 7 * 3 * 2 + 1))
+    assert (labels[:3, :3, :3] == labels[0, 0, 0]).all()

@@ -1,10 +1,13 @@
 """Maps and occlusion of a tiny study with untrained networks."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from relevox.attribution import attribute, occlude_regions
+from relevox.config import Method
 from relevox.errors import StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.stages import explain
@@ -37,7 +40,14 @@ def test_every_scan_is_explained_by_the_network_of_its_fold(explained_once, tiny
             expected = {
                 "lrp": attribute(network, x, target),
                 "integrated_gradients": attribute(
-                    network, x, target, "integrated_gradients", baseline=baseline, steps=4, explained="margin"
+                    network,
+                    x,
+                    target,
+                    "integrated_gradients",
+                    baseline=baseline,
+                    steps=4,
+                    explained="margin",
+                    batch_size=4,
                 ),
             }
             for method, result in expected.items():
@@ -113,3 +123,17 @@ def test_a_prediction_by_the_network_of_another_fold_stops_the_stage(predicted_s
     tables.write_folds(predicted_study, cohort, (folds + 1) % 3)
     with pytest.raises(StudyError, match="run evaluate again"):
         explain.run(predicted_study, tiny_settings)
+
+
+def test_all_methods_can_be_asked_for(predicted_study, tiny_settings):
+    methods = get_args(Method)
+    attribution = tiny_settings.attribution.model_copy(update={"methods": methods, "smoothgrad_samples": 2})
+    settings = tiny_settings.model_copy(update={"attribution": attribution})
+    explain.run(predicted_study, settings)
+    for scan in tables.read_cohort(predicted_study).ids:
+        for method in methods:
+            card = tables.read_json(place(predicted_study, settings, "relevance_card", scan, method))
+            assert card["method"] == method
+            assert card["baseline"].startswith("mean" if method == "integrated_gradients" else "none")
+            assert card["colours"] == ("sequential" if method in ("lrp", "gradcam") else "diverging")
+            assert (card["start"] is None) == (method in ("smoothgrad", "gradcam"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from relevox.attribution.output import check_input, choose_target, class_logit, class_margin, evaluating, forward
+from relevox.attribution.gradients import EXPLAINED, in_batches, slope
+from relevox.attribution.output import check_input, choose_target, evaluating, forward
 from relevox.attribution.result import Attribution, scan_sums
 from relevox.errors import InputError, SettingsError
-
-EXPLAINED = {"logit": class_logit, "margin": class_margin}
 
 
 def integrated_gradients(
@@ -20,7 +19,7 @@ def integrated_gradients(
     baseline: torch.Tensor | None = None,
     steps: int = 16,
     explained: str = "logit",
-    batch_size: int = 16,
+    batch_size: int | None = None,
     precision: str = "float32",
 ) -> Attribution:
     """Explain why a scan's output differs from that of a baseline.
@@ -42,10 +41,11 @@ def integrated_gradients(
         in a cohort best its mean. Default: zeros.
     steps : int
         Points on the path.
-    explained : {"logit", "margin"}
-        f: the class's logit, or its margin over the other class (the log odds).
-    batch_size : int
-        Points that pass the network at once.
+    explained : {"logit", "margin", "probability"}
+        f: the class's logit, its margin over the other class (the log odds), or its probability.
+    batch_size : int, optional
+        Points that pass the network at once; default: as many as there are scans, so that
+        memory stays that of one gradient.
     precision : {"float32", "bfloat16"}
         Of the convolutions.
 
@@ -62,7 +62,7 @@ def integrated_gradients(
     SettingsError
         For options that do not exist.
     """
-    if steps < 1 or batch_size < 1 or explained not in EXPLAINED:
+    if steps < 1 or (batch_size is not None and batch_size < 1) or explained not in EXPLAINED:
         raise SettingsError(
             f"expected steps and batch_size of at least 1 and explained of {', '.join(EXPLAINED)}, "
             f"but got {steps}, {batch_size} and {explained!r}",
@@ -77,15 +77,11 @@ def integrated_gradients(
         chosen = choose_target(ends[0], target)
         difference = (explain(ends[0], chosen) - explain(ends[1], chosen)).double()
         gradient = torch.zeros_like(x)
-        # scan-major list of all points: batches stay full whatever b and steps are
-        for points in torch.arange(len(x) * steps, device=x.device).split(batch_size):
-            scan = points // steps
-            alpha = ((points % steps + 0.5) / steps).to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-            path = torch.lerp(baseline[scan], x[scan], alpha).requires_grad_()
-            with torch.enable_grad():
-                value = explain(forward(model, path, precision), chosen[scan]).sum()
-                (slope,) = torch.autograd.grad(value, path)
-            gradient.index_add_(0, scan, slope)
+        for scan, step in in_batches(len(x), steps, batch_size):
+            scan = scan.to(x.device)
+            alpha = ((step + 0.5) / steps).to(x).reshape(-1, *[1] * (x.ndim - 1))
+            path = torch.lerp(baseline[scan], x[scan], alpha)
+            gradient.index_add_(0, scan, slope(model, path, chosen[scan], explained, precision))
     relevance = (x - baseline) * gradient / steps
     return Attribution(
         relevance=relevance.contiguous(),
@@ -94,6 +90,7 @@ def integrated_gradients(
         method="integrated_gradients",
         rule=f"straight path from the baseline, {steps} midpoint steps; explained: {explained}",
         losses={"path": difference - scan_sums(relevance)},
+        signed=True,
     )
 
 

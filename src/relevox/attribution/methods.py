@@ -7,12 +7,24 @@ import difflib
 import torch
 from torch import nn
 
+from relevox.attribution.gradcam import gradcam
+from relevox.attribution.gradient_input import gradient_input
 from relevox.attribution.integrated_gradients import integrated_gradients
 from relevox.attribution.lrp import lrp
+from relevox.attribution.occlusion import occlusion
 from relevox.attribution.result import Attribution
+from relevox.attribution.smoothgrad import smoothgrad
+from relevox.config import AttributionSettings
 from relevox.errors import SettingsError
 
-METHODS = {"lrp": lrp, "integrated_gradients": integrated_gradients}
+METHODS = {
+    "lrp": lrp,
+    "integrated_gradients": integrated_gradients,
+    "gradient_input": gradient_input,
+    "smoothgrad": smoothgrad,
+    "gradcam": gradcam,
+    "occlusion": occlusion,
+}
 """Methods that give a map, by name."""
 
 
@@ -36,8 +48,7 @@ def attribute(
     method : str
         A key of :data:`METHODS`.
     **options
-        Passed on: see :func:`relevox.attribution.lrp.lrp` and
-        :func:`relevox.attribution.integrated_gradients.integrated_gradients`.
+        Passed on: see the function of the method's name, in the module of its name.
 
     Raises
     ------
@@ -61,3 +72,43 @@ def attribute(
             remedy=f"did you mean {near[0]!r}?" if near else None,
         )
     return METHODS[method](model, x, target, **options)
+
+
+def options_of(
+    method: str, settings: AttributionSettings, baseline: torch.Tensor, batch_size: int, seed: int = 0
+) -> dict[str, object]:
+    """Return a method's options as a study has them; gradients explain the log odds, which the decision depends on.
+
+    Parameters
+    ----------
+    method : str
+        A key of :data:`METHODS`; ``occlusion`` needs labels besides.
+    settings : AttributionSettings
+        Of the study.
+    baseline : torch.Tensor
+        ``(c, x, y, z)``: the mean of the training scans.
+    batch_size : int
+        What may pass the network at once.
+    seed : int
+        Of the study.
+    """
+    zero = settings.baseline == "zero"
+    return {
+        "lrp": {"start": settings.lrp_start},
+        "integrated_gradients": {
+            "baseline": torch.zeros_like(baseline) if zero else baseline,
+            "steps": settings.integrated_gradients_steps,
+            "explained": "margin",
+            "batch_size": batch_size,
+        },
+        "gradient_input": {"explained": "margin"},
+        "smoothgrad": {
+            "noise": settings.smoothgrad_noise,
+            "samples": settings.smoothgrad_samples,
+            "explained": "margin",
+            "seed": seed,
+            "batch_size": batch_size,
+        },
+        "gradcam": {"explained": "margin", "layer": settings.gradcam_layer or None},
+        "occlusion": {"baseline": baseline, "batch_size": batch_size},
+    }[method]

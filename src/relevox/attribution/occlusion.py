@@ -10,6 +10,7 @@ from torch import nn
 
 from relevox.attribution.integrated_gradients import check_baseline
 from relevox.attribution.output import check_input, choose_target, class_margin, evaluating, forward
+from relevox.attribution.result import Attribution, scan_sums
 from relevox.errors import InputError
 
 
@@ -86,3 +87,74 @@ def occlude_regions(
             occluded.append(class_margin(forward(model, replaced, precision), chosen[scan]).double())
     without = torch.cat(occluded).reshape(len(x), len(numbers)) if occluded else margin.new_zeros(len(x), 0)
     return RegionOcclusion(margin[:, None] - without, tuple(int(r) for r in regions), chosen, margin)
+
+
+def occlusion(
+    model: nn.Module,
+    x: torch.Tensor,
+    target: int | torch.Tensor | None = None,
+    *,
+    labels: torch.Tensor | None = None,
+    baseline: torch.Tensor | None = None,
+    batch_size: int | None = None,
+    precision: str = "float32",
+) -> Attribution:
+    """Paint what each region supports evenly over its voxels and channels: occlusion as a map.
+
+    Parameters
+    ----------
+    model, x, target, precision
+        As for :func:`occlude_regions`.
+    labels : torch.Tensor, optional
+        ``(x, y, z)`` of int; 0 is no region. Default: cubes, about eight along the longest axis.
+    baseline : torch.Tensor, optional
+        ``(c, x, y, z)``: the replacement, in a cohort best its mean. Default: zeros.
+    batch_size : int, optional
+        Occluded scans that pass the network at once; default: as many as there are scans.
+
+    Returns
+    -------
+    Attribution
+        ``start`` is the margin of the scan minus its margin with all regions replaced;
+        ``losses["interaction"]`` what regions only do together.
+    """
+    x = check_input(x)
+    baseline = check_baseline(x, baseline)
+    labels = cubes(x.shape[2:]) if labels is None else torch.as_tensor(labels)
+    labels = labels.to(x.device)
+    found = occlude_regions(model, x, labels, baseline, target, batch_size=batch_size or len(x), precision=precision)
+    with evaluating(model), torch.no_grad():
+        bare = forward(model, torch.where(labels != 0, baseline, x), precision)
+    start = found.margin - class_margin(bare, found.target).double()
+    relevance = torch.zeros_like(x)
+    for region, delta in zip(found.regions, found.delta.T, strict=True):
+        inside = labels == region
+        share = (delta / (inside.sum() * x.shape[1])).to(x)
+        relevance += share.reshape(-1, *[1] * (x.ndim - 1)) * inside
+    return Attribution(
+        relevance=relevance.contiguous(),
+        target=found.target,
+        start=start,
+        method="occlusion",
+        rule=f"{len(found.regions)} regions, replaced by the baseline one at a time; explained: margin",
+        losses={"interaction": start - scan_sums(relevance)},
+        signed=True,
+    )
+
+
+def cubes(shape: Sequence[int]) -> torch.Tensor:
+    """Label cubes from 1 on, about eight along the longest axis.
+
+    Examples
+    --------
+    >>> cubes((2, 1, 1)).flatten().tolist()
+    [1, 2]
+    """
+    edge = max(1, -(-max(shape) // 8))
+    places = [torch.arange(n) // edge for n in shape]
+    counts = [int(place[-1]) + 1 for place in places]
+    labels = torch.ones(tuple(shape), dtype=torch.int32)
+    for axis, place in enumerate(places):
+        stride = int(torch.tensor(counts[axis + 1 :]).prod()) if counts[axis + 1 :] else 1
+        labels += (place * stride).reshape(*[-1 if a == axis else 1 for a in range(len(shape))]).int()
+    return labels

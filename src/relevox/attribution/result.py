@@ -13,7 +13,8 @@ class Attribution:
     """Relevance of every input voxel for one class, for a batch of scans.
 
     ``start = total + sum of losses`` holds for every scan, to rounding: what
-    was distributed is either in the map or its loss is named.
+    was distributed is either in the map or its loss is named. Methods that
+    distribute nothing (SmoothGrad, Grad-CAM) have a ``start`` of NaN.
     """
 
     relevance: torch.Tensor
@@ -21,13 +22,27 @@ class Attribution:
     target: torch.Tensor
     """``(b,)`` explained class."""
     start: torch.Tensor
-    """``(b,)`` float64: the value that was distributed over the voxels."""
+    """``(b,)`` float64: the value that was distributed over the voxels; NaN where none was."""
     method: str
-    """``lrp`` or ``integrated_gradients``."""
+    """A key of ``METHODS``."""
     rule: str
     """The rule and its options, in words."""
     losses: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """``(b,)`` float64 per layer (dotted name) or step: relevance that did not reach the input."""
+    signed: bool = False
+    """Voxels may speak against the class; False: all values have one sign, that of ``start`` where there is one."""
+
+    @property
+    def convention(self) -> str:
+        """What the sign of a value means, in words."""
+        if self.signed:
+            return "positive: speaks for the explained class; negative: against it"
+        return "how much a voxel takes part in the answer; it cannot speak against the explained class"
+
+    @property
+    def colours(self) -> str:
+        """Colour scale the map asks for: ``diverging`` around 0, or ``sequential`` from 0."""
+        return "diverging" if self.signed else "sequential"
 
     @property
     def total(self) -> torch.Tensor:

@@ -298,6 +298,9 @@ def method_title(method: str, first: bool = False) -> str:
     """Write an attribution method as words, with a capital where it comes first."""
     title = {
         "lrp": "LRP (alpha 1, beta 0)",
+        "gradient_input": "input x gradient",
+        "smoothgrad": "SmoothGrad",
+        "gradcam": "Grad-CAM",
         "absolute_input": "the image itself, no network",
         "absolute_difference": "difference from the mean image, no network",
     }.get(method, readable(method))

@@ -242,7 +242,9 @@ def _lrp(results: StudyResults) -> list[str]:
 def _conservation(results: StudyResults) -> list[str]:
     sentences = []
     for method, pairs in results.relevance_sums.items():
-        shares = np.array([total / start for start, total in pairs if start and math.isfinite(total)])
+        # what distributes nothing, a gradient or Grad-CAM, has no start
+        known = [(start, total) for start, total in pairs if start and math.isfinite(start) and math.isfinite(total)]
+        shares = np.array([total / start for start, total in known])
         if not shares.size:
             continue
         low, middle, high = np.percentile(100 * shares, (5, 50, 95))

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from relevox.attribution import Attribution, attribute, mean_scan, occlude_regions
-from relevox.config import AttributionSettings, Settings
+from relevox.attribution import Attribution, attribute, mean_scan, occlude_regions, options_of
+from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
 from relevox.imaging.crop import study_grid
 from relevox.imaging.regions import REGIONS
@@ -104,29 +104,6 @@ def explain_fold(
     return len(stale)
 
 
-def target_class(prediction: Prediction, target: str) -> int:
-    """Return the explained class of a scan.
-
-    Examples
-    --------
-    >>> target_class(Prediction(ScanId("sub-1"), "cnn", 0, label=0, probability=0.9), "predicted")
-    1
-    """
-    return {"predicted": prediction.predicted, "true": prediction.label, "positive": 1, "negative": 0}[target]
-
-
-def options_of(method: str, settings: AttributionSettings, baseline: torch.Tensor, at_once: int) -> dict[str, object]:
-    """Return a method's options as the settings and the fold have them."""
-    if method == "lrp":
-        return {"start": settings.lrp_start}
-    return {
-        "baseline": baseline,
-        "steps": settings.integrated_gradients_steps,
-        "explained": "margin",  # the log odds: what the decision depends on
-        "batch_size": at_once,
-    }
-
-
 def _unit(study: Path, settings: Settings, prediction: Prediction) -> provenance.Unit:
     return provenance.Unit(
         study,
@@ -134,6 +111,7 @@ def _unit(study: Path, settings: Settings, prediction: Prediction) -> provenance
         name=prediction.id.key,
         settings={
             "attribution": settings.attribution.model_dump(),
+            "seed": settings.seed if "smoothgrad" in settings.attribution.methods else None,
             "voxel_size_mm": settings.preprocessing.voxel_size_mm,
             "periventricular_mm": settings.preprocessing.periventricular_mm,
             "space": settings.preprocessing.space,
@@ -158,10 +136,12 @@ def _explain_batch(
     at_once: int,
 ) -> list[list[Path]]:
     """Compute and write everything of some scans; return the files of each."""
-    target = torch.tensor([target_class(p, settings.attribution.target) for p in predictions], device=x.device)
+    target = torch.tensor(
+        [explanations.target_class(p, settings.attribution.target) for p in predictions], device=x.device
+    )
     files: list[list[Path]] = [[] for _ in predictions]
     for method in settings.attribution.methods:
-        options = options_of(method, settings.attribution, baseline, at_once)
+        options = options_of(method, settings.attribution, baseline, at_once, settings.seed)
         result = attribute(network, x, target, method, **options)
         for n, prediction in enumerate(predictions):
             files[n] += _write_map(study, settings, prediction, result, n)
@@ -185,16 +165,22 @@ def _write_map(study: Path, settings: Settings, prediction: Prediction, result: 
     card = tables.id_columns(prediction.id) | {
         "method": result.method,
         "rule": result.rule,
-        "baseline": "none" if result.method == "lrp" else "mean of the fold's training scans",
+        "baseline": _baseline_words(settings) if result.method == "integrated_gradients" else "none",
         "target": int(result.target[n]),
         "start": float(result.start[n]),
         "sum": float(relevance.sum(dtype=np.float64)),
         "channel_sums": dict(zip(models.CHANNELS, relevance.sum(axis=(1, 2, 3), dtype=np.float64), strict=True)),
         "fold": prediction.fold,
         "group": prediction.group,
+        "sign": result.convention,
+        "colours": result.colours,
         "losses": {layer: float(loss[n]) for layer, loss in result.losses.items() if loss[n] != 0},
     }
     return [
         images.write(layout.path(study, "relevance", prediction.id, **place), Volume(relevance.sum(axis=0), affine)),
         tables.write_json(layout.path(study, "relevance_card", prediction.id, **place), card),
     ]
+
+
+def _baseline_words(settings: Settings) -> str:
+    return "mean of the fold's training scans" if settings.attribution.baseline == "mean" else "an empty image"

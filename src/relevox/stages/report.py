@@ -411,5 +411,6 @@ def _relevance_sums(reader: _Reader, settings: Settings, cohort: Cohort) -> dict
             path = reader.optional("relevance_card", scan, space=settings.preprocessing.space, method=method)
             if path is not None:
                 card = tables.read_json(path)
-                sums.setdefault(method, []).append((float(card["start"]), float(card["sum"])))
+                start, total = (float("nan") if card[k] is None else float(card[k]) for k in ("start", "sum"))
+                sums.setdefault(method, []).append((start, total))
     return sums

@@ -31,6 +31,17 @@ def cnn_predictions(study: Path, cohort: Cohort) -> dict[ScanId, Prediction]:
     return {scan: made[scan] for scan in cohort.ids}
 
 
+def target_class(prediction: Prediction, target: str) -> int:
+    """Return the explained class of a scan.
+
+    Examples
+    --------
+    >>> target_class(Prediction(ScanId("sub-1"), "cnn", 0, label=0, probability=0.9), "predicted")
+    1
+    """
+    return {"predicted": prediction.predicted, "true": prediction.label, "positive": 1, "negative": 0}[target]
+
+
 def read_on_grid(root: Path, kind: str, scan: ScanId, shape: tuple[int, ...], **entities: object) -> np.ndarray:
     """Read an image of a scan, ``(x, y, z)`` float32, that must lie on the study's grid.
 
