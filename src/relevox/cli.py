@@ -321,6 +321,23 @@ def benchmark(
         stage.run(bids, out, settings, _local(workers))
 
 
+@_command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For other programs to read.")] = False,
+) -> None:
+    """Say what is installed, which engines and devices were found, and how to get more."""
+    import json
+
+    from relevox.report import diagnosis
+    from relevox.stages import doctor as stage
+
+    findings = stage.run()
+    if as_json:
+        print(json.dumps(stage.as_json(findings), indent=2))
+    else:
+        diagnosis.show(findings)
+
+
 @_command("tables")
 def published_tables(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Printed rows: table,row,unit,kind,levels,group0,...")],

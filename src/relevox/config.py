@@ -180,6 +180,16 @@ class PreprocessingSettings(_Section):
     """A scan that loses a larger share of its brain to the crop fails."""
     registration_starts: PositiveInt = 2
     """Affine registrations from which the best is kept."""
+    brain_extraction: Literal["network", "hdbet", "synthstrip"] = "network"
+    """Who finds the brain where no mask is given: our own network, or a program that is installed."""
+    lesions: Literal["own", "lst_ai"] = "own"
+    """Who finds lesions where no mask is given."""
+    parcellation: Literal["template", "fastsurfer"] = "template"
+    """Where regions come from when none are given: the template's labels through the warp, or FastSurfer."""
+    registration: Literal["ants", "flirt"] = "ants"
+    """Who registers linearly; the warp is always ANTs'. ``flirt`` is the paper's."""
+    program_timeout_s: PositiveInt = 3600
+    """Seconds after which another program is stopped."""
     use_derivatives: bool = True
     """Take masks, parcellations and preprocessed images from BIDS derivatives where they exist."""
     periventricular_mm: PositiveFloat = 10.0

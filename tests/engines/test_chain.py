@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from relevox.config import PreprocessingSettings
-from relevox.engines import ants, brain, chain
+from relevox.engines import alignment, ants, brain, chain
 from relevox.errors import EngineError, ImageError
 from relevox.imaging import brain_network
 from relevox.imaging.brain_network import BrainMask
@@ -40,7 +40,7 @@ class KnownRegistration:
 
     @staticmethod
     def rigid(fixed, moving, start=None, threads=1):
-        return TO_FLAIR if np.allclose(fixed.voxel_size_mm, chain.RIGID_MM) else start
+        return TO_FLAIR if np.allclose(fixed.voxel_size_mm, alignment.RIGID_MM) else start
 
     @staticmethod
     def affine(fixed, moving, start=None, threads=1):
@@ -191,11 +191,9 @@ def test_the_best_start_wins():
         rigid = staticmethod(lambda fixed, moving, start, threads: start)
         affine = staticmethod(lambda fixed, moving, start, threads: next(answers))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain, "ants", Guesses)
-        found = chain._align_to_template(
-            fixed, moving, head, Volume(head.brain_mask, head.affine), PreprocessingSettings(registration_starts=3), 1
-        )
+    settings = PreprocessingSettings(registration_starts=3)
+    mask = Volume(head.brain_mask, head.affine)
+    found = alignment.t1w_to_template(fixed, moving, head, mask, settings, Guesses, 1)
     assert np.array_equal(found, truth)
 
 

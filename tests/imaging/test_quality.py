@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.metrics import mutual_info_score
 
 from relevox.imaging import quality
@@ -33,7 +34,11 @@ def test_only_measures_out_of_range_are_flagged():
     fine = {
         "mask_ml": 1400.0,
         "mask_dice": 0.955,
-        "template_correlation": 0.74,
+        "warped_correlation": 0.74,
+        "edge_agreement": 0.7,
+        "tissue_contrast": 2.5,
+        "t1w_clipped_share": 0.0,
+        "flair_clipped_share": 0.001,
         "volume_factor": 1.4,
         "folded_share": 0.0,
         "mask_border_voxels": 0.0,
@@ -47,12 +52,16 @@ def test_only_measures_out_of_range_are_flagged():
     for name, wrong in (
         ("mask_ml", 894.0),
         ("mask_dice", 0.9),
-        ("template_correlation", 0.4),
+        ("warped_correlation", 0.4),
+        ("edge_agreement", 0.48),
+        ("tissue_contrast", 0.7),
+        ("t1w_clipped_share", 0.03),
+        ("flair_clipped_share", 0.03),
         ("volume_factor", 1.75),
         ("folded_share", 1e-6),
         ("mask_border_voxels", 3.0),
         ("crop_loss", 0.006),
-        ("t1w_flair_nmi", 1.01),
+        ("t1w_flair_nmi", 1.028),
         ("t1w_minus_flair_correlation", -0.2),
         ("slice_thickness_mm", 5.0),
     ):
@@ -65,3 +74,69 @@ def test_border_voxels_are_those_on_the_faces():
     assert quality.border_voxels(mask) == 0
     mask[0, 2:4, 3] = True
     assert quality.border_voxels(mask) == 2
+
+
+def blobs(seed, shape=(40, 44, 36)):
+    """A brain with tissue borders, and its mask."""
+    rng = np.random.default_rng(seed)
+    x, y, z = (
+        2 * np.arange(n)[(None,) * k + (slice(None),) + (None,) * (2 - k)] / (n - 1) - 1 for k, n in enumerate(shape)
+    )
+    mask = x**2 + y**2 + z**2 < 0.9
+    tissue = ndimage.gaussian_filter(rng.normal(size=shape), 3) > 0
+    return tissue, mask
+
+
+def test_edges_agree_whatever_the_contrast_and_disagree_between_heads():
+    tissue, mask = blobs(0)
+    other, _ = blobs(1)
+    rng = np.random.default_rng(2)
+
+    def scanned(image, low, high):
+        return (np.where(image, high, low) + rng.normal(0, 5, mask.shape)) * mask
+
+    t1w, flair, foreign = scanned(tissue, 100, 180), scanned(tissue, 200, 120), scanned(other, 200, 120)
+    same, wrong = (quality.edge_agreement(t1w, image, mask, 3) for image in (flair, foreign))
+    assert same > 0.8 and wrong < 0.2
+    moved = quality.edge_agreement(t1w, np.roll(flair, 4, axis=1), mask, 3)
+    assert wrong - 0.1 < moved < 0.5
+    assert np.isnan(quality.edge_agreement(t1w, flair, np.zeros_like(mask)))
+
+
+def test_tissue_contrast_is_the_distance_in_standard_deviations():
+    rng = np.random.default_rng(0)
+    white = np.arange(8000).reshape(20, 20, 20) % 2 == 0
+    t1w = np.where(white, 130.0, 100.0) + rng.normal(0, 10, white.shape)
+    assert quality.tissue_contrast(t1w, 1.0 - white, 1.0 * white) == pytest.approx(3, abs=0.1)
+    assert quality.tissue_contrast(t1w, 1.0 * white, 1.0 - white) == pytest.approx(-3, abs=0.1)
+    assert np.isnan(quality.tissue_contrast(t1w, 0.5 * white, 0.5 * white))
+
+
+def test_robust_z_is_that_of_a_normal_sample_and_one_wild_scan_does_not_change_it():
+    values = np.random.default_rng(0).normal(50, 4, 4001)
+    usual = quality.robust_z(values)
+    assert usual == pytest.approx((values - 50) / 4, abs=0.2)
+    with_wild = quality.robust_z(np.append(values, 1e9))
+    assert with_wild[:-1] == pytest.approx(usual, abs=0.01)
+    assert np.isnan(quality.robust_z(values[:9])).all()
+    assert np.isnan(quality.robust_z(np.full(20, 3.0))).all()
+
+
+def test_only_the_scan_that_differs_is_flagged_in_its_cohort():
+    rng = np.random.default_rng(0)
+    scans = [{"mask_ml": float(v), "same": 1.0} for v in rng.normal(1400, 50, 20)]
+    assert not any(quality.cohort_flags(scans))
+    scans[7] |= {"mask_ml": 700.0}
+    found = quality.cohort_flags(scans)
+    assert [bool(flags) for flags in found] == [n == 7 for n in range(20)]
+    assert found[7][0].startswith("mask_ml = 700 is unusual")
+    assert not any(quality.cohort_flags(scans[:8]))  # too few to say
+
+
+def test_what_the_network_sees_is_measured_the_same_for_any_scale_of_intensities():
+    template, mask = blobs(3)
+    t1w, flair = mask * (1.0 + template), mask * (3.0 - template)
+    one = quality.placed_measures(t1w, flair, mask, 1.0 + template, mask)
+    assert one["mask_dice"] == 1 and one["template_correlation"] == pytest.approx(1)
+    assert one["t1w_minus_flair_correlation"] == pytest.approx(2)
+    assert quality.placed_measures(90 * t1w, 7 * flair, mask, 1.0 + template, mask) == pytest.approx(one)

@@ -11,7 +11,7 @@ from relevox.engines import chain
 from relevox.errors import CohortError, EngineError, ImageError, Problems, RelevoxError
 from relevox.imaging.crop import study_grid
 from relevox.records import ScanId, Volume
-from relevox.stages import preprocess
+from relevox.stages import preprocess, preprocess_scan, scan_pictures
 from relevox.store import images, layout, tables, template
 from relevox.store.transforms import read_affine
 
@@ -50,9 +50,9 @@ def calls(monkeypatch, request):
     """Put a quick chain into the stage and keep what it was given."""
     seen = []
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr(preprocess, "_write_overlays", lambda *_: [])
+        monkeypatch.setattr(scan_pictures, "write", lambda *_: [])
 
-    def to_template(t1w, flair, head, settings, brain_mask=None, lesion_mask=None, network=None, threads=1):
+    def to_template(t1w, flair, head, settings, brain_mask=None, lesion_mask=None, network=None, threads=1, **more):
         seen.append({"t1w": t1w, "flair": flair, "brain_mask": brain_mask, "network": network})
         placed = template.load(settings.voxel_size_mm)
         inside = placed.brain_mask
@@ -78,7 +78,7 @@ def calls(monkeypatch, request):
         )
 
     monkeypatch.setattr(chain, "to_template", to_template)
-    monkeypatch.setattr(preprocess, "_network", lambda: "a network")
+    monkeypatch.setattr(preprocess_scan, "_network", lambda: "a network")
     return seen
 
 
@@ -94,7 +94,7 @@ def test_every_scan_gets_its_files_and_its_rows(raw, calls, pictures, tmp_path):
         volume = images.read(layout.existing(study, kind, scan, space=SPACE))
         assert volume.data.shape == study_grid(8).shape, kind
         assert np.allclose(volume.affine, study_grid(8).affine), kind
-    for desc in ("brainmask", "template", "lesions"):
+    for desc in ("brainmask", "alignment", "template", "lesions"):
         assert layout.existing(study, "overlay", scan, desc=desc).read_bytes().startswith(b"\x89PNG")
     transform = layout.existing(study, "t1w_to_template", scan, space=SPACE)
     assert np.allclose(read_affine(transform), np.diag([0.9, 0.9, 0.9, 1.0]))

@@ -16,7 +16,9 @@ TEMPLATE_MARGIN_MM, NETWORK_MARGIN_MM = 1.0, 1.5
 """How far the final mask may lie outside the warped template's brain, and outside the network's."""
 
 
-def find(t1w: Volume, given: Volume | None, network: object | None, steps: list[str]) -> tuple[np.ndarray, bool]:
+def find(
+    t1w: Volume, given: Volume | None, network: object | None, steps: list[str], maker: str | None = None
+) -> tuple[np.ndarray, bool]:
     """Find the brain.
 
     Parameters
@@ -29,6 +31,8 @@ def find(t1w: Volume, given: Volume | None, network: object | None, steps: list[
         From ``imaging.brain_network.load``; needed where no mask is given.
     steps : list of str
         What was done is appended in words.
+    maker : str, optional
+        Name of the program that made the given mask.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def find(t1w: Volume, given: Volume | None, network: object | None, steps: list[
     is_final = True
     if given is not None:
         mask = move_mask(Volume(given.data != 0, given.affine), Grid(t1w.data.shape, t1w.affine), np.eye(4))
-        steps.append("brain mask as given")
+        steps.append("brain mask as given" if maker is None else f"brain mask of T1w by {maker}")
     else:
         if network is None:
             raise EngineError(

@@ -6,7 +6,7 @@ The stages ``preprocess`` and ``predict`` send every raw scan down this road.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from relevox.config import PreprocessingSettings
-from relevox.engines import ants, brain
+from relevox.engines import alignment, ants, brain
 from relevox.engines.brain import move_mask
 from relevox.errors import EngineError
 from relevox.imaging import crop, quality
@@ -32,21 +32,6 @@ from relevox.records import Volume
 
 REGISTRATION_MM = 2.0
 """Registrations to the template look at voxels of this edge."""
-
-RIGID_MM = 1.5
-"""Edge of the voxels for FLAIR to T1w: at 2 mm the error doubles."""
-
-START_PITCHES_DEGREES = (0.0, 15.0, -15.0, 30.0, -30.0)
-"""Poses from which the affine registration starts: heads are mostly nodded in the scanner."""
-
-MASK_MARGIN_MM = 10.0
-"""What lies further from the brain takes no part in the registration of FLAIR to T1w."""
-
-MIN_COVERAGE = 0.85
-"""A registration is trusted when this much of the template's surroundings lies in the field of view."""
-
-MIN_RIGID_NMI = 1.04
-"""Below it the headers did not bring FLAIR and T1w near enough, and another start is tried."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +81,10 @@ def to_template(
     lesion_mask: Volume | None = None,
     network: object | None = None,
     threads: int = 1,
+    flair_lesion_mask: Volume | None = None,
+    parcellation: Volume | None = None,
+    linear: alignment.Linear | None = None,
+    made_by: Mapping[str, str] | None = None,
 ) -> Preprocessed:
     """Bring one scan to the template.
 
@@ -123,6 +112,14 @@ def to_template(
         What ``imaging.brain_network.load`` returned; needed where no brain mask is given.
     threads : int
         For ITK; results repeat exactly with one.
+    flair_lesion_mask : Volume, optional
+        ``(x, y, z)`` in the space of the FLAIR; where ``lesion_mask`` is absent.
+    parcellation : Volume, optional
+        ``(x, y, z)`` FreeSurfer's label values in the space of the T1w, instead of the template's.
+    linear : optional
+        Who registers linearly; default: ANTs.
+    made_by : mapping of str to str, optional
+        Name of the program that made ``brain_mask``, ``lesion_mask`` or ``parcellation``, for the record.
 
     Raises
     ------
@@ -133,9 +130,10 @@ def to_template(
     """
     clock = _Clock()
     steps: list[str] = []
+    linear, made_by = ants if linear is None else linear, made_by or {}
 
     with clock("brain"):
-        native_mask, is_final = brain.find(t1w, brain_mask, network, steps)
+        native_mask, is_final = brain.find(t1w, brain_mask, network, steps, made_by.get("brain_mask"))
     with clock("bias_t1w"):
         native_t1w = Volume(n4(t1w, native_mask, threads), t1w.affine)
         brain_t1w = Volume(truncate(native_t1w.data * native_mask), t1w.affine)
@@ -144,13 +142,15 @@ def to_template(
         corrected_flair = Volume(_correct_flair(flair, Volume(native_mask, t1w.affine), threads), flair.affine)
         steps.append("N4 bias correction of FLAIR inside the brain")
     with clock("flair_to_t1w"):
-        flair_to_t1w = _align_flair(native_t1w, corrected_flair, native_mask, threads)
+        flair_to_t1w = alignment.flair_to_t1w(native_t1w, corrected_flair, native_mask, linear, threads)
         steps.append("FLAIR registered to T1w (rigid, mutual information)")
     with clock("affine"):
         fixed = isotropic(Volume(template.t1, template.affine), REGISTRATION_MM)
         moving = isotropic(brain_t1w, REGISTRATION_MM)
-        matrix = _align_to_template(fixed, moving, template, Volume(native_mask, t1w.affine), settings, threads)
-        steps.append(f"T1w registered to the template (rigid, affine; best of {settings.registration_starts} starts)")
+        where = Volume(native_mask, t1w.affine)
+        matrix = alignment.t1w_to_template(fixed, moving, template, where, settings, linear, threads)
+        starts = f"best of {settings.registration_starts} starts"
+        steps.append(f"T1w registered to the template (rigid, affine; {starts}; {_program(settings)})")
     with clock("resample"):
         whole = Grid(template.t1.shape, template.affine)
         template_t1w = resample(native_t1w, whole, matrix)
@@ -175,40 +175,42 @@ def to_template(
         grey, white, csf = segment(template_t1w, mask, *priors)
         steps.append("tissue by expectation maximisation on T1w with the template's priors")
     with clock("regions"):
-        atlas = _in_box(mask, Volume(template.atlas, template.affine), whole, warp.inverse, order=0)
+        if parcellation is None:
+            atlas = _in_box(mask, Volume(template.atlas, template.affine), whole, warp.inverse, order=0)
+        else:
+            atlas = resample(parcellation, whole, matrix, order=0)
         regions = _regions(atlas, grey, white, csf, mask, settings)
-        steps.append("Desikan-Killiany labels of the template, fitted to the patient's tissue")
+        whose = "of the template" if parcellation is None else made_by.get("parcellation", "as given")
+        steps.append(f"Desikan-Killiany labels {whose}, fitted to the patient's tissue")
     with clock("lesions"):
-        if lesion_mask is None:
+        given = lesion_mask if lesion_mask is not None else flair_lesion_mask
+        if given is None:
             box = _box(mask)
             lesions = np.zeros(mask.shape, dtype=bool)
             lesions[box] = segment_lesions(*(image[box] for image in (template_flair, mask, grey, priors[1], regions)))
             steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
         else:
-            lesions = move_mask(Volume(lesion_mask.data != 0, lesion_mask.affine), whole, matrix) & mask
-            steps.append("lesion mask as given")
+            to_given = matrix if lesion_mask is not None else flair_to_t1w @ matrix
+            lesions = move_mask(Volume(given.data != 0, given.affine), whole, to_given) & mask
+            steps.append(f"lesion mask {_said(made_by.get('lesion_mask'))}")
     with clock("measures"):
         native_ml = abs(np.linalg.det(matrix[:3, :3])) / 1000
         volumes = native_volumes_ml(grey, white, csf, regions, lesions, native_ml)
-        if lesion_mask is not None:
-            volumes["lesions"] = float(np.count_nonzero(lesion_mask.data) * lesion_mask.voxel_volume_ml)
+        if given is not None:
+            volumes["lesions"] = float(np.count_nonzero(given.data) * given.voxel_volume_ml)
         warped = resample(aligned, coarse, displacement=warp.forward)
         core = move_mask(Volume(template.brain_mask, template.affine), coarse, np.eye(4))
-        both = mask & template.brain_mask
-        t1w_correlation, flair_correlation = (
-            quality.correlation(image[both], template.t1[both]) for image in (template_t1w, template_flair)
-        )
         measures = {
             "mask_ml": float(np.count_nonzero(native_mask) * t1w.voxel_volume_ml),
             "mask_border_voxels": float(quality.border_voxels(native_mask)),
-            "mask_dice": quality.dice(mask, template.brain_mask),
             "volume_factor": float(1 / (1000 * native_ml)),
-            "template_correlation": quality.correlation(warped[core], fixed.data[core]),
-            "template_correlation_affine": t1w_correlation,
-            "t1w_minus_flair_correlation": t1w_correlation - flair_correlation,
+            "warped_correlation": quality.correlation(warped[core], fixed.data[core]),
             "folded_share": float(np.mean(determinant.data[core] <= 0)),
             "crop_loss": crop.crop_loss(mask),
-            "t1w_flair_nmi": quality.normalised_mutual_information(template_t1w[mask], template_flair[mask]),
+            "edge_agreement": quality.edge_agreement(template_t1w, template_flair, mask),
+            "tissue_contrast": quality.tissue_contrast(template_t1w, grey, white),
+            "t1w_clipped_share": quality.clipped_share(t1w.data[native_mask]),
+            "flair_clipped_share": quality.clipped_share(flair.data[_on(native_mask, t1w, flair, flair_to_t1w)]),
             "slice_thickness_mm": float(max(t1w.voxel_size_mm.max(), flair.voxel_size_mm.max())),
         }
     if measures["crop_loss"] > settings.max_crop_loss:
@@ -229,6 +231,8 @@ def to_template(
             normalise(share(image), small_mask, settings.normalisation) for image in (template_t1w, template_flair)
         ]
         steps.append(f"cropped to {study.shape} voxels of {settings.voxel_size_mm} mm, {settings.normalisation} scale")
+        core_t1w, core_mask = share(template.t1), share(template.brain_mask) >= 0.5
+        measures |= quality.placed_measures(*images, small_mask, core_t1w, core_mask)
         # Around the template's brain the warp has nothing to hold on to: no change is said there.
         small_jacobian = np.where(crop.crop(template.brain_mask), resample(determinant, crop.study_grid(1)), 1)
         small_regions = crop.block_majority(crop.crop(regions), settings.voxel_size_mm) * small_mask
@@ -256,6 +260,19 @@ def to_template(
     )
 
 
+def _program(settings: PreprocessingSettings) -> str:
+    return {"ants": "ANTs", "flirt": "FSL FLIRT"}[settings.registration]
+
+
+def _said(maker: str | None) -> str:
+    return "as given" if maker is None else f"by {maker}"
+
+
+def _on(mask: np.ndarray, t1w: Volume, flair: Volume, flair_to_t1w: np.ndarray) -> np.ndarray:
+    """Bring the brain mask to the FLAIR's grid."""
+    return move_mask(Volume(mask, t1w.affine), Grid(flair.data.shape, flair.affine), np.linalg.inv(flair_to_t1w))
+
+
 class _Clock:
     """Wall-clock seconds by step."""
 
@@ -275,74 +292,6 @@ def _correct_flair(flair: Volume, native_mask: Volume, threads: int) -> np.ndarr
     if not inside.any():
         inside = head_mask(flair.data)
     return n4(flair, inside, threads)
-
-
-def _align_flair(t1w: Volume, flair: Volume, mask: np.ndarray, threads: int) -> np.ndarray:
-    """Map from T1w points to FLAIR points: from the headers, and from the centres where those mislead."""
-    near = ndimage.distance_transform_edt(~mask, sampling=t1w.voxel_size_mm) <= MASK_MARGIN_MM
-    fixed = isotropic(Volume(truncate(t1w.data) * near, t1w.affine), RIGID_MM)
-    moving = isotropic(Volume(truncate(flair.data), flair.affine), RIGID_MM)
-    grid = Grid(fixed.data.shape, fixed.affine)
-    inside = move_mask(Volume(mask, t1w.affine), grid, np.eye(4))
-
-    def nmi(matrix: np.ndarray) -> float:
-        moved = resample(moving, grid, matrix)
-        value = quality.normalised_mutual_information(fixed.data[inside], moved[inside])
-        return -np.inf if np.isnan(value) else value
-
-    found = ants.rigid(fixed, moving, threads=threads)
-    if nmi(found) < MIN_RIGID_NMI:
-        start = np.eye(4)
-        start[:3, 3] = _centre(moving) - _centre(fixed)
-        found = max(found, ants.rigid(fixed, moving, start, threads), key=nmi)
-    return max(np.eye(4), found, key=nmi)
-
-
-def _align_to_template(
-    fixed: Volume,
-    moving: Volume,
-    template: Template,
-    native_mask: Volume,
-    settings: PreprocessingSettings,
-    threads: int,
-) -> np.ndarray:
-    """Map from template points to T1w points: the best of several affine registrations.
-
-    They are compared by normalised mutual information around the template's brain, among those that keep
-    most of it in the field of view: over whole images mutual information ranks them backwards.
-    """
-    grid = Grid(fixed.data.shape, fixed.affine)
-    around = move_mask(Volume(template.brain_mask, template.affine), grid, np.eye(4))
-    around = ndimage.binary_dilation(around, iterations=2)
-    field_of_view = Volume(np.ones(native_mask.data.shape, dtype=np.float32), native_mask.affine)
-
-    def worth(matrix: np.ndarray) -> tuple[bool, float]:
-        covered = resample(field_of_view, grid, matrix)[around] > 0.5
-        moved = resample(moving, grid, matrix)
-        nmi = quality.normalised_mutual_information(fixed.data[around], moved[around])
-        return bool(covered.mean() > MIN_COVERAGE), -np.inf if np.isnan(nmi) else nmi
-
-    candidates = []
-    for pitch in START_PITCHES_DEGREES[: settings.registration_starts]:
-        start = _pitched(_centre(fixed), _centre(native_mask), pitch)
-        turned = ants.rigid(fixed, moving, start, threads)
-        candidates.append(ants.affine(fixed, moving, turned, threads))
-    return max(candidates, key=worth)
-
-
-def _pitched(template_centre: np.ndarray, patient_centre: np.ndarray, degrees: float) -> np.ndarray:
-    """Start that puts the centres on each other and nods the head."""
-    angle = np.deg2rad(degrees)
-    start = np.eye(4)
-    start[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    start[:3, 3] = patient_centre - start[:3, :3] @ template_centre
-    return start
-
-
-def _centre(volume: Volume) -> np.ndarray:
-    """Centre of mass in RAS+ millimetres."""
-    voxel = np.array(ndimage.center_of_mass(np.asarray(volume.data, dtype=np.float32)))
-    return volume.affine[:3, :3] @ voxel + volume.affine[:3, 3]
 
 
 def _in_box(mask: np.ndarray, source: Volume, grid: Grid, displacement: Volume, order: int) -> np.ndarray:

@@ -36,7 +36,34 @@ def brain_mask_overlay(t1w: np.ndarray, mask: np.ndarray, voxel_size_mm: float) 
     """
     near = ndimage.distance_transform_edt(~mask, sampling=voxel_size_mm) <= _ROOM_MM
     slices = axial_indices(mask, 2 * _N_SLICES, 0.02, 0.98)
-    return _rows([(t1w, slices[:_N_SLICES]), (t1w, slices[_N_SLICES:])], near, [(mask, _OUTLINE)], t1w[mask])
+    return _rows([(t1w, slices[:_N_SLICES]), (t1w, slices[_N_SLICES:])], near, [(mask, _OUTLINE)], inside=mask)
+
+
+@house_style
+def alignment_overlay(t1w: np.ndarray, flair: np.ndarray, mask: np.ndarray, voxel_size_mm: float) -> Figure:
+    """Draw the T1w's borders between fluid and tissue on the FLAIR: both must follow the same ventricles and sulci.
+
+    Parameters
+    ----------
+    t1w, flair : ndarray, ``(x, y, z)``
+        RAS+, on one grid of cubic voxels, FLAIR brought to the T1w.
+    mask : ndarray of bool, ``(x, y, z)``
+        The brain on T1w.
+    voxel_size_mm : float
+        Edge of a voxel.
+
+    Returns
+    -------
+    Figure
+        T1w above FLAIR, axial slices, the same lines on both; black further than 5 mm from the mask.
+    """
+    near = ndimage.distance_transform_edt(~mask, sampling=voxel_size_mm) <= _ROOM_MM
+    slices = axial_indices(mask, _N_SLICES, 0.2, 0.85)
+    smooth = ndimage.gaussian_filter(np.asarray(t1w, dtype=np.float32), 0.8 / voxel_size_mm)
+    # the median of a brain on T1w lies in grey matter; fluid is darker than two thirds of it
+    tissue = (smooth > 0.65 * np.median(smooth[mask])) & mask
+    lines = [(tissue, _SECOND_OUTLINE), (mask, _OUTLINE)]
+    return _rows([(t1w, slices), (flair, slices)], near, lines, inside=mask)
 
 
 @house_style
@@ -86,13 +113,13 @@ def lesion_overlay(flair: np.ndarray, lesions: np.ndarray, brain_mask: np.ndarra
     return _rows(rows, brain_mask, [(lesions, _OUTLINE)])
 
 
-def _rows(rows, shown: np.ndarray, outlines, reference: np.ndarray | None = None) -> Figure:
+def _rows(rows, shown: np.ndarray, outlines, inside: np.ndarray | None = None) -> Figure:
     """Lay rows of slices under each other, all cut to the box of ``shown``."""
     height, width = strip(shown, rows[0][1], shown).shape
     figure = Figure(figsize=(WIDTH_IN, len(rows) * WIDTH_IN * height / width), layout="constrained")
     figure.get_layout_engine().set(w_pad=0, h_pad=0.01, hspace=0, wspace=0)
     for axes, (image, slices) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-        limits = grey_limits(image, shown) if reference is None else grey_limits(reference, reference > -np.inf)
+        limits = grey_limits(image, shown if inside is None else inside)
         show_strip(axes, image, slices, shown, limits=limits, sides=True)
         for mask, colour in outlines:
             laid = np.nan_to_num(strip(mask, slices, shown))

@@ -25,6 +25,7 @@ from relevox.report.limits import SIMULATED
 from relevox.report.novelty import warnings
 from relevox.report.patient import patient_page
 from relevox.report.results import ModelCard, PatientPage, RegionShare
+from relevox.stages import other_programs
 from relevox.statistics.novelty import compare
 from relevox.statistics.regions import RegionTable
 from relevox.store import bundle, images, layout, provenance, tables, template
@@ -100,7 +101,8 @@ def run(
     torch.set_num_threads(threads)
     logger.info("predict: preprocessing (a few minutes)")
     head = template.full(settings.preprocessing.periventricular_mm)
-    scan = chain.to_template(*raw, head, settings.preprocessing, network=brain_network.load(), threads=threads)
+    made = other_programs.masks(*raw, settings.preprocessing, {}, threads)
+    scan = chain.to_template(*raw, head, settings.preprocessing, network=brain_network.load(), threads=threads, **made)
 
     logger.info("predict: preprocessed in %.0f s", sum(scan.seconds.values()))
 

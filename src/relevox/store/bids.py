@@ -27,8 +27,9 @@ SPACE_KINDS = {
 NATIVE_KINDS = {
     "brain_mask": ("{key}_desc-brain_mask.nii.gz", "{key}_space-T1w_desc-brain_mask.nii.gz"),
     "lesion_mask": ("{key}_label-lesion_mask.nii.gz", "{key}_space-T1w_label-lesion_mask.nii.gz"),
+    "parcellation": ("{key}_desc-aparcaseg_dseg.nii.gz", "{key}_space-T1w_desc-aparcaseg_dseg.nii.gz"),
 }
-"""Derivatives on the grid of the raw T1w, by the file names under which they are found."""
+"""Derivatives in the space of the raw T1w, by the file names under which they are found."""
 
 DERIVATIVES = (*SPACE_KINDS, *NATIVE_KINDS)
 """Every kind of derivative a scan can bring along."""

@@ -129,6 +129,8 @@ def _load(path: Path) -> nib.Nifti1Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = nib.load(path)
+            if isinstance(image, nib.MGHImage):  # FreeSurfer's programs write nothing else
+                image = nib.Nifti1Image(image.dataobj, image.affine)
         header, shape = image.header, tuple(int(n) for n in image.shape)
     except Exception as error:  # nibabel raises about ten kinds for a damaged file
         raise _error(
@@ -175,7 +177,7 @@ def _check_stream(path: Path) -> None:
     """Read a gzip stream to its end: nibabel stops before the checksum."""
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
-    if compressed != (path.suffix == ".gz"):
+    if compressed != (path.suffix in (".gz", ".mgz")):
         state = "compressed" if compressed else "not compressed"
         raise _error("image-name", path, f"the file is {state}, but its name says otherwise", "rename the file")
     if not compressed:
