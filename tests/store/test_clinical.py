@@ -201,3 +201,18 @@ def test_further_columns_are_kept_for_the_cohort_table_the_session_before_the_pa
 def test_a_column_that_was_asked_for_must_be_there(root):
     with pytest.raises(InputError, match=r"cohort\.describe names hair_colour"):
         known(root, CohortSettings(describe=("ms_type", "hair_colour")))
+
+
+def test_scans_that_a_person_failed_are_left_out_and_counted(root, tmp_path):
+    add_scan(root, "sub-9")
+    add_sessions(root, "sub-9", ["ses-1\t2020-01-10\t6.0\t2020-03-01"])
+    study = tmp_path / "study"
+    rows = [
+        {"participant_id": "sub-1", "session_id": "ses-1", "decision": "pass", "note": ""},
+        {"participant_id": "sub-9", "session_id": "ses-1", "decision": "fail", "note": "skull in the mask"},
+    ]
+    tables.write(study / "quality_decisions.tsv", rows)
+    found = cohort.run(root, study, Settings())
+    assert ScanId("sub-9", "ses-1") not in found.ids and len(found) == 4
+    last = tables.read(study / "flow.tsv")[-1]
+    assert (last["rule"], last["scans_removed"]) == ("failed by a person's look", "1")

@@ -129,14 +129,15 @@ def render(
     """
     kept = [section for section in sections if section.blocks]
     return (
-        _environment()
+        environment()
         .get_template(f"{template}.html.jinja")
         .render(title=title, subtitle=subtitle, sections=kept, version=version, banner=banner, style=_style())
     )
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates; text is escaped, an unknown name is an error."""
     return Environment(
         loader=PackageLoader("relevox.report", "templates"),
         autoescape=True,

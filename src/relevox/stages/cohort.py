@@ -9,7 +9,7 @@ from pathlib import Path
 from relevox.config import CohortSettings, Settings
 from relevox.errors import CohortError, Problems, RelevoxError
 from relevox.records import Cohort, Observation, Scan, ScanId
-from relevox.store import acquisition, clinical, layout, matching, tables
+from relevox.store import acquisition, clinical, decisions, layout, matching, tables
 from relevox.store import bids as bids_store
 from relevox.store.clinical import Clinical
 from relevox.store.matching import ScanScores
@@ -24,7 +24,8 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
 
     1. Index the scans and read the clinical tables.
     2. Give every scan its score within the window, and the score at the scan where a later one is predicted.
-    3. Leave out scans without preprocessed images, where preprocessing ran already.
+    3. Leave out scans without preprocessed images, where preprocessing ran already, and scans that a person
+       failed (``quality_decisions.tsv``).
     4. Count what each rule removed.
 
     Returns
@@ -65,6 +66,10 @@ def run(bids: Path, study: Path, settings: Settings) -> Cohort:
     preprocessed = _preprocessed(study)
     rule = "not preprocessed, or failed"
     usable = keep(rule, [m for m in matched if preprocessed is None or m[0].id in preprocessed])
+    judged = decisions.read(study)
+    if judged:
+        rejected = {scan for scan, decision in judged.items() if not decision.passed}
+        usable = keep("failed by a person's look", [m for m in usable if m[0].id not in rejected])
 
     cohort = Cohort(tuple(_observation(scan, scores, known, settings.cohort) for scan, scores in usable))
     tables.write(layout.path(study, "flow"), flow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from relevox.engines import workers as engine
 from relevox.engines.workers import Outcome
 from relevox.errors import CohortError, ImageError, Problems, RelevoxError
 from relevox.records import Scan
-from relevox.stages import other_programs
+from relevox.stages import other_programs, quality_tables
 from relevox.stages.preprocess_scan import network_hash, preprocess_scan, read, sources_of
 from relevox.store import bids as bids_store
-from relevox.store import images, layout, provenance, tables
+from relevox.store import images, provenance
 
 logger = logging.getLogger("relevox")
 
@@ -35,7 +35,7 @@ def run(
     1. Find the scans, and read all images that are not up to date: every problem is listed before anything
        is computed.
     2. Preprocess scan by scan, in parallel; what is up to date is skipped.
-    3. Write ``volumes.tsv`` and ``quality.tsv`` for all scans.
+    3. Write ``volumes.tsv``, ``quality.tsv`` and the page of all scans' pictures.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def run(
     work = partial(preprocess_scan, settings=settings.preprocessing)
     outcomes = engine.run_all(work, pending, workers, "preprocess", [scan.id.key for scan, _ in pending])
     bad |= {outcome.item[0].id: outcome.error for outcome in outcomes if outcome.error is not None}
-    _write_tables(study, scans, bad)
+    quality_tables.write(study, scans, bad)
     if bad and not skip_bad:
         engine.raise_failures(outcomes)
     if len(bad) == len(scans):
@@ -147,25 +147,3 @@ def _refuse_repeated(examined: list[Outcome]) -> list[Outcome]:
             outcome = Outcome(outcome.item, error=error)
         result.append(outcome)
     return result
-
-
-def _write_tables(study: Path, scans: Sequence[Scan], bad: Mapping) -> None:
-    volumes, judged, names = [], [], []
-    for scan in scans:
-        columns = tables.id_columns(scan.id)
-        if scan.id in bad:
-            judged.append(columns | {"status": "failed", "flags": _said(bad[scan.id])})
-            continue
-        measures = tables.read_json(layout.existing(study, "measures", scan.id))
-        volumes.append(columns | {f"{name}_ml": measures["volumes_ml"][name] for name in tables.VOLUME_NAMES})
-        status = "flagged" if measures["flags"] else "ok"
-        judged.append(columns | {"status": status, "flags": "; ".join(measures["flags"])} | measures["quality"])
-        names += [name for name in measures["quality"] if name not in names]
-    head = ("participant_id", "session_id")
-    tables.write(layout.path(study, "volumes"), volumes, (*head, *(f"{n}_ml" for n in tables.VOLUME_NAMES)))
-    tables.write(layout.path(study, "quality"), judged, (*head, "status", "flags", *names))
-
-
-def _said(error: RelevoxError) -> str:
-    """Messages without the paths of files: tables travel."""
-    return "; ".join(e.message for e in (error.problems if isinstance(error, Problems) else (error,)))

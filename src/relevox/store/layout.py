@@ -28,6 +28,8 @@ PATTERNS: dict[str, str] = {
     "acquisition": "acquisition.tsv",
     "volumes": "volumes.tsv",
     "quality": "quality.tsv",
+    "quality_page": "report/quality.html",
+    "quality_decisions": "quality_decisions.tsv",  # written by a person, from that page
     # one preprocessed scan
     "t1w": "{scan}/anat/{key}_space-{space}_desc-preproc_T1w.nii.gz",
     "flair": "{scan}/anat/{key}_space-{space}_desc-preproc_FLAIR.nii.gz",
