@@ -5,8 +5,14 @@ import torch
 from torch import nn
 
 from relevox.attribution import attribute
-from relevox.attribution.trace import trace
+from relevox.attribution.composites import composite
+from relevox.attribution.options import Options
+from relevox.attribution.trace import trace as trace_with
 from relevox.errors import ModelError
+
+
+def trace(model, x):
+    return trace_with(model, x, Options(composite("alpha1-beta0")))
 
 
 class Inside(nn.Module):
@@ -30,7 +36,7 @@ def image():
 def test_values_are_followed_by_identity_and_layers_listed_in_order():
     model = Inside(lambda v: v.flatten(1))
     steps = trace(model, image()).steps
-    assert [step.rule.name for step in steps] == ["conv", "body.0", "body.1", "Inside.reshape", "linear"]
+    assert [step.layer.name for step in steps] == ["conv", "body.0", "body.1", "Inside.reshape", "linear"]
     assert [step.inputs for step in steps] == [(0,), (1,), (2,), (3,), (4,)]
 
 
@@ -132,5 +138,5 @@ def test_a_model_that_does_not_return_class_scores_is_refused(model):
 def test_memory_holds_only_what_the_rules_keep():
     model = Inside(nn.Flatten())
     steps = trace(model, image()).steps
-    kept = [tensor for step in steps for tensor, _ in step.rule.versions]
+    kept = [tensor for step in steps for tensor, _ in step.layer.versions]
     assert len(kept) == 2  # the inputs of conv and linear

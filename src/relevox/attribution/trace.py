@@ -11,13 +11,18 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from relevox.attribution.layers import Addition, Layer, Normalisation, Probabilities, unsupported
+from relevox.attribution.options import Options
 from relevox.attribution.output import check_logits, evaluating
-from relevox.attribution.rules import Addition, Contributions, Normalisation, Probabilities, Rule, rule_for, unsupported
+from relevox.attribution.pooling import Mask, WinnerTakesAll
+from relevox.attribution.products import Products
+from relevox.attribution.supported import layer_for
 
 ADDITIONS = {torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__, torch.Tensor.__iadd__}
 RESHAPES = {
@@ -32,7 +37,7 @@ RESHAPES = {
 class Step:
     """One call of a layer."""
 
-    rule: Rule
+    layer: Layer
     """What it does with relevance."""
     inputs: tuple[int, ...]
     """Numbers of the values that went in."""
@@ -40,19 +45,18 @@ class Step:
     """Number of the value that came out."""
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """A forward pass: value 0 is the model's input."""
 
-    steps: tuple[Step, ...]
-    """In the order of their calls."""
+    steps: list[Step]
+    """In the order of their calls; it may be emptied on the way back, to free memory."""
     output: int
     """Number of the value that holds the logits."""
     logits: torch.Tensor
     """``(b, classes)``."""
 
 
-def trace(model: nn.Module, x: torch.Tensor) -> Trace:
+def trace(model: nn.Module, x: torch.Tensor, options: Options) -> Trace:
     """Run a model in evaluation mode and write down its layers' calls.
 
     Model, modes and hooks are left as they were found.
@@ -60,17 +64,19 @@ def trace(model: nn.Module, x: torch.Tensor) -> Trace:
     Parameters
     ----------
     model : torch.nn.Module
-        Built of the layers in :data:`relevox.attribution.rules.RULES`.
+        Built of the layers in :data:`relevox.attribution.supported.LAYERS`.
     x : torch.Tensor
         Input batch.
+    options : Options
+        Which rules, and how BatchNorms, additions and max-pools are met.
 
     Raises
     ------
     ModelError
         For a layer or operation without a rule (with its dotted name), and for
-        a BatchNorm that does not follow a convolution.
+        a BatchNorm that is to be folded and does not follow a convolution.
     """
-    recorder = _Recorder(x)
+    recorder = _Recorder(x, options)
     handles = []
     try:
         for name, module in model.named_modules():
@@ -84,30 +90,36 @@ def trace(model: nn.Module, x: torch.Tensor) -> Trace:
             handle.remove()
     logits = check_logits(result, len(x))
     output = recorder.number(logits, "the model's output")
-    steps = tuple(recorder.steps)
-    if steps and steps[-1].output == output and isinstance(steps[-1].rule, Probabilities):
-        logits, output, steps = steps[-1].rule.logits, steps[-1].inputs[0], steps[:-1]
-    _fold_normalisations(steps)
+    steps = recorder.steps
+    if steps and steps[-1].output == output and isinstance(steps[-1].layer, Probabilities):
+        logits, output, steps = steps[-1].layer.logits, steps[-1].inputs[0], steps[:-1]
+    with torch.no_grad():
+        recorder.finish(output, logits)
+    _check_folded(steps)
     return Trace(steps, output, logits)
 
 
-def _fold_normalisations(steps: tuple[Step, ...]) -> None:
-    makers = {step.output: step for step in steps}
+def _check_folded(steps: list[Step]) -> None:
+    """A convolution whose output others read too cannot take up a BatchNorm."""
     readers = Counter(value for step in steps for value in step.inputs)
     for step in steps:
-        if not isinstance(step.rule, Normalisation):
-            continue
-        maker = makers.get(step.inputs[0])
-        if maker is None or not isinstance(maker.rule, Contributions) or readers[maker.output] != 1:
-            raise unsupported(step.rule.name, step.rule.module, "it does not directly follow a convolution of its own")
-        maker.rule.scale = step.rule.scale
+        norm = getattr(step.layer, "norm", None)
+        if norm is not None and readers[step.output] != 1:
+            raise _not_followed(norm)
+
+
+def _not_followed(norm: Normalisation) -> Exception:
+    return unsupported(norm.name, norm.module, "it does not directly follow a convolution of its own")
 
 
 class _Recorder(TorchFunctionMode):
     """Numbers the values and lists the steps while the model runs."""
 
-    def __init__(self, x: torch.Tensor) -> None:
+    def __init__(self, x: torch.Tensor, options: Options) -> None:
         super().__init__()
+        self.options = options
+        self.mask = None if options.pool_mask is None else Mask(options.pool_mask, x)
+        self.makers: dict[int, Layer] = {}
         self.steps: list[Step] = []
         self.calls: Counter[str] = Counter()
         self.open: list[str] = []
@@ -125,7 +137,8 @@ class _Recorder(TorchFunctionMode):
             self.leaf_depth += leaf
             if leaf:
                 # before the call: an in-place layer overwrites its input
-                self.pending = self._begin(rule_for(module, self._call_name(name)), (*args, *kwargs.values()))
+                layer = layer_for(module, self._call_name(name), self.options)
+                self.pending = self._begin(layer, (*args, *kwargs.values()))
 
         return hook
 
@@ -136,7 +149,8 @@ class _Recorder(TorchFunctionMode):
             self.open.pop()
             self.leaf_depth -= leaf
             if leaf:
-                self._end(*self.pending, output)
+                pending, self.pending = self.pending, None  # no tensor is held longer than needed
+                self._end(*pending, output)
 
         return hook
 
@@ -149,9 +163,11 @@ class _Recorder(TorchFunctionMode):
         pending = None
         where = self.open[-1] if self.open else "the model"
         if func in ADDITIONS and len(known) == 2 and known[0].shape == known[1].shape and "alpha" not in kwargs:
-            pending = self._begin(Addition(None, self._call_name(f"{where}.+")), known)
+            layer = Addition(None, self._call_name(f"{where}.+"), self.options)
+            written_over = func is torch.Tensor.__iadd__
+            pending = self._begin(layer, known, [known[0].clone(), known[1]] if written_over else None)
         elif func in RESHAPES and len(known) == 1:
-            pending = self._begin(Rule(None, self._call_name(f"{where}.reshape")), known)
+            pending = self._begin(Layer(None, self._call_name(f"{where}.reshape"), self.options), known)
         output = func(*args, **kwargs)
         if isinstance(output, torch.Tensor) and known:
             if pending is not None:
@@ -180,21 +196,40 @@ class _Recorder(TorchFunctionMode):
         reference, number = self.values.get(id(tensor), (None, None))
         return number if reference is not None and reference() is tensor else None
 
-    def _begin(self, rule: Rule, inputs) -> tuple[Rule, tuple[int, ...]]:
-        tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
-        if len(tensors) != (2 if isinstance(rule, Addition) else 1):
-            raise unsupported(rule.name, rule.module, f"it has {len(tensors)} inputs")
-        numbers = tuple(self.number(tensor, rule.name) for tensor in tensors)
-        if isinstance(rule, Addition) and tensors[0].shape != tensors[1].shape:
-            raise unsupported(rule.name, rule.module, "its inputs differ in shape")
-        rule.keep(*tensors)
-        return rule, numbers
+    def finish(self, number: int, tensor: torch.Tensor, norm: Normalisation | None = None) -> None:
+        """Show a layer of products its output, before the first who reads it."""
+        maker = self.makers.get(number)
+        waits = isinstance(maker, Products) and not maker.finished
+        if norm is not None and not waits:
+            raise _not_followed(norm)
+        if waits:
+            maker.finish(tensor, norm)
 
-    def _end(self, rule: Rule, inputs: tuple[int, ...], output: torch.Tensor) -> None:
+    def _begin(self, layer: Layer, inputs, kept=None) -> tuple[Layer, tuple[int, ...], torch.Tensor]:
+        tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
+        if len(tensors) != (2 if isinstance(layer, Addition) else 1):
+            raise unsupported(layer.name, layer.module, f"it has {len(tensors)} inputs")
+        numbers = tuple(self.number(tensor, layer.name) for tensor in tensors)
+        if isinstance(layer, Addition) and tensors[0].shape != tensors[1].shape:
+            raise unsupported(layer.name, layer.module, "its inputs differ in shape")
+        if isinstance(layer, Products):
+            layer.reads_scan = numbers == (0,)
+        if isinstance(layer, WinnerTakesAll) and self.mask is not None:
+            layer.mask = self.mask.at(tensors[0], layer.name, layer.module)
+        layer.keep(*(kept or tensors))
+        folded = isinstance(layer, Normalisation) and self.options.batchnorm == "fold"
+        for number, tensor in zip(numbers, tensors, strict=True):
+            self.finish(number, tensor, layer if folded else None)
+        return layer, numbers, tensors[0]
+
+    def _end(self, layer: Layer, inputs: tuple[int, ...], first: torch.Tensor, output: torch.Tensor) -> None:
         if not isinstance(output, torch.Tensor):
-            raise unsupported(rule.name, rule.module, f"it returns {type(output).__name__}")
+            raise unsupported(layer.name, layer.module, f"it returns {type(output).__name__}")
+        if self.mask is not None:
+            self.mask.follow(layer.module, first, output)
         self.values[id(output)] = (weakref.ref(output), self.n_values)
-        self.steps.append(Step(rule, inputs, self.n_values))
+        self.makers[self.n_values] = layer
+        self.steps.append(Step(layer, inputs, self.n_values))
         self.n_values += 1
 
     def _call_name(self, name: str) -> str:
