@@ -86,3 +86,17 @@ def test_a_later_outcome_is_named_and_impossible_windows_are_refused():
         config.from_toml("[cohort]\nwindow_from_days = 365")
     with pytest.raises(SettingsError, match="one score could be both"):
         config.from_toml("[cohort]\noutcome = 'worsening'")
+
+
+def test_a_simulated_cohort_takes_changes_of_its_preset_and_refuses_impossible_ones():
+    changed = config.phantom_preset("demo", n_patients=30, weights={"frontal_cortex": "-1"})
+    assert (changed.n_patients, changed.weights, changed.voxel_size_mm) == (30, {"frontal_cortex": -1.0}, 4)
+    for changes, words in (
+        ({"weights": {"frontal_cotex": -1}}, "did you mean 'frontal_cortex'"),
+        ({"weights": {"frontal_cortex": 0}}, "differ from 0"),
+        ({"label": "all", "weights": {"frontal_cortex": 1}}, "one label"),
+        ({"labels": "paper"}, "did you mean 'label'"),
+        ({"n_patients": 1}, "n_patients"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            config.phantom_preset("tiny", **changes)

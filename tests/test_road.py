@@ -166,6 +166,10 @@ def test_bad_input_ends_in_one_message_with_file_and_row(bids, tmp_path):
         (("run", "nowhere", "out", "--preset", "papper"), 3, "did you mean 'paper'"),
         (("check", "nowhere"), 2, "bids-missing"),
         (("simulate", "out", "--preset", "tinny"), 3, "did you mean 'tiny'"),
+        (("simulate", "out", "--label", "locaton"), 3, "did you mean 'location'"),
+        (("simulate", "out", "--weight", "frontal_cotex=-1"), 3, "did you mean 'frontal_cortex'"),
+        (("simulate", "out", "--weight", "frontal_cortex"), 3, "expected CAUSE=W"),
+        (("simulate", "out", "--confounding", 2), 3, "confounding"),
     ],
 )
 def test_a_wrong_command_ends_in_a_message_and_its_exit_code(tmp_path, monkeypatch, arguments, code, expected):

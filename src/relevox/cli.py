@@ -288,23 +288,57 @@ def export(
 @_command()
 def simulate(
     bids: Annotated[Path, typer.Argument(metavar="BIDS", help="Folder of the new data set.")],
-    preset: Annotated[str, typer.Option(help="tiny, demo, tiny_external or demo_external.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="tiny, demo, bench or paper; NAME_external: another centre.")] = "tiny",
+    label: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="paper, frontotemporal, location, location_atrophy, load, or all: a data set each."),
+    ] = None,
+    weight: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="CAUSE=W", help="A cause of one's own: frontal_cortex=-1; may be repeated."),
+    ] = None,
+    label_noise: Annotated[Optional[float], typer.Option(help="SD beside the causes' 1.")] = None,  # noqa: UP045
+    label_draw: Annotated[Optional[int], typer.Option(help="Label noise, scanners, image noise anew.")] = None,  # noqa: UP045
+    effect: Annotated[Optional[float], typer.Option(help="Spread of the causes; 1 = the paper's.")] = None,  # noqa: UP045
+    confounding: Annotated[Optional[float], typer.Option(help="Of scanner and class, 0 to 1.")] = None,  # noqa: UP045
+    scanner_mix: Annotated[Optional[str], typer.Option(help="cohort or external.")] = None,  # noqa: UP045
+    prevalence: Annotated[Optional[float], typer.Option(help="Share of class 1.")] = None,  # noqa: UP045
+    n_patients: Annotated[Optional[int], typer.Option(help="Patients.")] = None,  # noqa: UP045
+    n_repeated: Annotated[Optional[int], typer.Option(help="Of whom scanned twice.")] = None,  # noqa: UP045
+    counterfactuals: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Patients who are rendered again with each cause changed."),
+    ] = None,
+    native_heads: Annotated[Optional[int], typer.Option(help="Patients with raw images of a head.")] = None,  # noqa: UP045
     follow_up_years: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=20, help="Years with one more score each, without a scan."),
+        typer.Option(help="Years with one more score each, without a scan."),
     ] = None,
     seed: Seed = 0,
     workers: Workers = 0,
 ) -> None:
     """Simulate patients whose disability has known causes, as a BIDS data set."""
+    changes = {
+        name: value
+        for name, value in locals().items()
+        if name not in ("bids", "preset", "weight", "seed", "workers") and value is not None
+    }
     from relevox.config import phantom_preset
     from relevox.stages import simulate as stage
 
-    phantom = phantom_preset(preset)
-    if follow_up_years is not None:
-        phantom = phantom.model_copy(update={"follow_up_years": follow_up_years})
-    stage.run(bids, phantom, seed, _local(workers))
+    if weight:
+        changes["weights"] = dict(_weight(text) for text in weight)
+    stage.run(bids, phantom_preset(preset, **changes), seed, _local(workers))
     print(bids)
+
+
+def _weight(text: str) -> tuple[str, str]:
+    cause, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(
+            f"expected CAUSE=W, frontal_cortex=-1 say, but got {text!r}", code="weight-unreadable", row="--weight"
+        )
+    return cause, value
 
 
 @_command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -337,10 +338,27 @@ class Settings(_Section):
     analysis: AnalysisSettings = AnalysisSettings()
 
 
+Cause = Literal[
+    "periventricular_lesions",
+    "other_lesions",
+    "frontal_cortex",
+    "temporal_cortex",
+    "parietal_cortex",
+    "occipital_cortex",
+    "cerebellar_cortex",
+    "lateral_ventricles",
+    "total_lesions",
+    "frontotemporal_cortex",
+    "parietooccipital_cortex",
+]
+"""What can make a simulated patient disabled."""
+
+
 class PhantomSettings(_Section):
     """A simulated cohort (PHANTOM: patients with known causes)."""
 
-    n_patients: PositiveInt = 12
+    n_patients: Annotated[int, Field(ge=2)] = 12
+    """One alone has no class that others have not."""
     first_patient: Annotated[int, Field(ge=0)] = 0
     """Number of the first patient: cohorts of one seed that share no number share no patient and no id."""
     n_repeated: Annotated[int, Field(ge=0)] = 2
@@ -353,23 +371,40 @@ class PhantomSettings(_Section):
     """Scanners of Table 1, or four other models with one 3D protocol."""
     voxel_size_mm: Literal[1, 2, 4, 8] = 8
     """Grid of the template-space images."""
-    label: Literal["location", "load"] = "location"
-    """Cause of disability: where lesions lie (periventricular minus other load) or how large they are."""
+    label: Literal["paper", "frontotemporal", "location", "location_atrophy", "load", "all"] = "location"
+    """Cause of disability: ``paper`` frontotemporal and cerebellar atrophy and periventricular lesions, or
+    ``frontotemporal`` atrophy alone, or *where, not how much*: ``location`` periventricular minus other lesions,
+    ``location_atrophy`` frontotemporal minus parieto-occipital atrophy; or the ``load`` of all lesions. ``all``
+    makes one data set a label, all of the same anatomies."""
+    weights: dict[Cause, float] = {}
+    """Causal weights of one's own in place of the label's: of standardised causes; cortex counts as volume, so that
+    -1 makes its loss disabling."""
+    label_noise: Annotated[float, Field(ge=0)] | None = None
+    """Standard deviation of what the causes do not explain, in units of their weighted sum's; None: the label's."""
+    label_draw: Annotated[int, Field(ge=0)] = 0
+    """Number of the draw: another one gives the same anatomies new label noise, scanners and image noise."""
     effect: PositiveFloat = 1.0
-    """Spread of the causes between patients; 1 is that of the paper's cohort."""
+    """Spread of lesion load, lesion location and cortical atrophy between patients; 1 is that of the paper's cohort."""
     location_spread: PositiveFloat = 2.0
     """Standard deviation, over patients, of the log odds that a lesion is periventricular."""
-    label_noise: Annotated[float, Field(ge=0)] = 0.5
-    """Standard deviation of what the causes do not explain, in units of the latent score's spread."""
     prevalence: Annotated[float, Field(gt=0, lt=1)] = 0.437
     """Share of class 1 (Table 2: 167 of 382 scans)."""
     confounding: Share = 1.0
     """How far scanner frequencies differ between the classes; 1 is Table 2, 0 none."""
+    counterfactuals: Annotated[int, Field(ge=0)] = 0
+    """First patients of whom every scan is made once more for each cause, with that cause alone changed."""
+    native_heads: Annotated[int, Field(ge=0)] = 0
+    """First patients whose scans are raw images of a whole head, with skull, pose and slices, instead of template
+    space; their anatomy is made at 1 mm."""
 
     @model_validator(mode="after")
     def _check(self) -> PhantomSettings:
         if self.n_repeated > self.n_patients:
             raise ValueError("n_repeated cannot exceed n_patients")
+        if self.weights and self.label == "all":
+            raise ValueError("weights of one's own are one label, but label is 'all'")
+        if self.weights and not any(self.weights.values()):
+            raise ValueError("one of the weights must differ from 0")
         return self
 
 
@@ -411,11 +446,10 @@ _EXTERNAL = {"n_repeated": 0, "score": "PDDS", "scanner_mix": "external", "preva
 """Another centre, as in the paper: other scanners, another score, as many of either class."""
 
 PHANTOM_PRESETS: dict[str, PhantomSettings] = {
-    "tiny": PhantomSettings(),
-    "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, label_noise=0.4, confounding=0.0),
-    "demo_external": PhantomSettings(
-        n_patients=80, first_patient=1000, voxel_size_mm=4, label_noise=0.4, confounding=0.0, **_EXTERNAL
-    ),
+    "tiny": PhantomSettings(counterfactuals=3),
+    "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, confounding=0.0, counterfactuals=8),
+    "bench": PhantomSettings(n_patients=640, n_repeated=0, voxel_size_mm=4, label="all", counterfactuals=40),
+    "demo_external": PhantomSettings(n_patients=80, first_patient=1000, voxel_size_mm=4, confounding=0.0, **_EXTERNAL),
     "tiny_external": PhantomSettings(n_patients=8, first_patient=100, **_EXTERNAL),
 }
 """Named simulated cohorts."""
@@ -438,13 +472,20 @@ def preset(name: str) -> Settings:
     return PRESETS[name]
 
 
-def phantom_preset(name: str) -> PhantomSettings:
+def phantom_preset(name: str, **changes: object) -> PhantomSettings:
     """Return the settings of a simulated cohort by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``PHANTOM_PRESETS``.
+    **changes
+        Fields that shall differ from the preset's.
 
     Raises
     ------
     SettingsError
-        For a name that is not known.
+        For a name that is not known, and for values that are impossible.
     """
     if name not in PHANTOM_PRESETS:
         raise SettingsError(
@@ -452,7 +493,28 @@ def phantom_preset(name: str) -> PhantomSettings:
             code="preset-unknown",
             remedy=_nearest(name, PHANTOM_PRESETS),
         )
-    return PHANTOM_PRESETS[name]
+    if not changes:
+        return PHANTOM_PRESETS[name]
+    try:
+        return PhantomSettings.model_validate(PHANTOM_PRESETS[name].model_dump() | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "simulated cohort"
+        known = PhantomSettings.model_fields if first["type"] == "extra_forbidden" else _choices(first)
+        got = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
+        wrong = str(first["loc"][-1] if first["type"] == "extra_forbidden" else first["input"])
+        raise SettingsError(
+            f"{first['msg']}{got}",
+            code="setting-invalid",
+            row=place,
+            remedy=_nearest(wrong, known) if known else None,
+        ) from None
+
+
+def _choices(error) -> list[str]:
+    """List the names among which one had to be chosen, if that was the mistake."""
+    expected = error.get("ctx", {}).get("expected", "") if error["type"] == "literal_error" else ""
+    return re.findall(r"'([^']*)'", expected)
 
 
 def from_toml(text: str, base: Settings | None = None, file: str | Path | None = None) -> Settings:

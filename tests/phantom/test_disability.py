@@ -29,6 +29,17 @@ def test_the_latent_score_is_standardised_and_signed():
     assert np.corrcoef(score, a)[0, 1] == pytest.approx(-1)
 
 
+def test_equal_weights_are_equal_shares_whatever_the_units():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 5000))
+    score = latent_score({"a": 1000 * a + 7, "b": 0.01 * b}, {"a": 1.0, "b": 1.0})
+    assert np.corrcoef(score, a)[0, 1] == pytest.approx(np.corrcoef(score, b)[0, 1])
+
+
+def test_causes_that_are_alike_in_all_scans_give_no_score():
+    assert np.isnan(latent_score({"a": np.ones(4)}, {"a": 1.0})).all()
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.25, 1.0])
 def test_the_threshold_gives_the_prevalence(latent_of_many, noise):
     threshold = threshold_for(latent_of_many, noise, 0.437)

@@ -7,10 +7,10 @@ from relevox.config import PhantomSettings, Settings
 from relevox.errors import InputError
 from relevox.imaging.crop import study_grid
 from relevox.records import ScanId
-from relevox.stages import cohort, simulate
+from relevox.stages import cohort, simulate, simulate_anatomies, simulate_scans
 from relevox.store import bids, images, layout, tables, template
 
-FEW = PhantomSettings(n_patients=5, n_repeated=1, voxel_size_mm=8)
+FEW = PhantomSettings(n_patients=5, n_repeated=1, voxel_size_mm=8, counterfactuals=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def test_the_index_finds_every_scan_in_template_space(simulated):
 
 def test_scores_match_and_reproduce_the_drawn_labels(simulated, tmp_path):
     found = cohort.run(simulated, tmp_path, Settings())
-    drawn = simulate.draw_cohort(FEW, 3)
-    np.testing.assert_array_equal(found.labels, [scan.label for scan in drawn])
-    assert {o.scanner for o in found} <= {s.name for s in simulate.ALL_SCANNERS}
+    rows = tables.read(layout.path(simulated / simulate.TRUTH, "truth_table"))
+    np.testing.assert_array_equal(found.labels, [int(row["label"]) for row in rows])
+    assert [o.scanner for o in found] == [row["scanner"] for row in rows]
     assert all(np.isfinite([o.age_years, o.disease_duration_years, o.field_strength_t]).all() for o in found)
 
 
@@ -90,7 +90,8 @@ def test_native_volumes_are_a_head_s(simulated):
 
 
 def test_a_second_run_makes_nothing_again(simulated, monkeypatch):
-    monkeypatch.setattr(simulate, "simulate_scan", lambda *_: pytest.fail("a scan was made again"))
+    for module, name in ((simulate_anatomies, "scan_anatomy"), (simulate_scans, "render")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("a scan was made again"))
     before = files_below(simulated)
     simulate.run(simulated, FEW, seed=3)
     assert files_below(simulated) == before

@@ -57,6 +57,8 @@ class TemplateMaps(NamedTuple):
     """Change of log J per unit of log volume gained (ventricles) or lost (lobes); each sums to 0."""
     voxel_size_mm: float
     """Edge of a voxel."""
+    cause_regions: np.ndarray
+    """``(x, y, z)`` int16: 1, 2, ... where the lobes' cortex and, last, the lateral ventricles are."""
 
 
 class Anatomy(NamedTuple):
@@ -142,6 +144,7 @@ def template_maps(
         distance(region(*LOBES[:4], "insular_cortex")),
         patterns,
         float(voxel_size_mm),
+        sum(label * region(name) for label, name in enumerate((*LOBES, VENTRICLES), start=1)).astype(np.int16),
     )
 
 

@@ -1,8 +1,8 @@
-"""Who is in a simulated cohort: causes first, then labels, scanners and dates.
+"""Who is in a simulated cohort: patients, visits, and how much of every disease sign they have.
 
-Everything random about the patients is drawn here, before any image exists.
-Images apply what was drawn, so that they can be made in any order and on any
-number of processes.
+Everything random about the patients is drawn here, before any image exists
+and before anybody is labelled. Images apply what was drawn, so that they can
+be made in any order and on any number of processes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,10 @@ from scipy.stats import gamma, norm
 from relevox.config import PhantomSettings
 from relevox.phantom import disability
 from relevox.phantom.anatomy import LOBES, VENTRICLES
-from relevox.phantom.contrast import ALL_SCANNERS, EXTERNAL_SCANNERS, SCANNERS
 from relevox.records import ScanId
 
 SCORE_WINDOW_DAYS = 183
 """The EDSS is dated at most this many days after the scan (paper 2.1)."""
-
-CAUSES: Mapping[str, Mapping[str, float]] = {
-    "location": {"periventricular_lesions": 1.0, "other_lesions": -1.0},
-    "load": {"total_lesions": 1.0},
-}
-"""Weights of the causes by label; loads enter as square roots of millilitres."""
 
 # Table 2, all scans: 27.5 (39.9) ml, as a log-normal distribution
 _LOAD_MEAN_ML, _LOAD_SD_ML = 27.5, 39.9
@@ -41,22 +34,13 @@ _DURATION_MEAN_YEARS, _DURATION_SHAPE = 10.4, 2.2
 _INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1660.0, 110.0
 _MS_TYPES = ("CIS", "RR", "SP")
 _MS_TYPE_SHARES = (0.39, 0.48, 0.13)
-_SCANNER_MIXES = {
-    "cohort": (SCANNERS, disability.SCANNER_COUNTS),
-    "external": (EXTERNAL_SCANNERS, disability.EXTERNAL_COUNTS),
-}
-_YEARLY = 0.15
-"""How much the latent score of an average patient grows in a year."""
-_LASTING = 0.5
-"""Correlation, between two visits, of what the causes do not explain."""
-_MISSED_VISITS = 0.1
 _FIRST_SCAN = date(2010, 1, 1)
 _RECRUITMENT_DAYS = 3300
 
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """One scan as drawn: its patient, the causes and the label, without an image."""
+    """One scan as drawn, without an image; the fields from ``unexplained`` on are the label's (:mod:`labels`)."""
 
     id: ScanId
     """Patient and session."""
@@ -84,10 +68,10 @@ class PlannedScan:
     """Native volume of lesions within 10 mm of the ventricles."""
     other_ml: float
     """Native volume of the other lesions."""
-    unexplained: float
-    """What the causes do not explain, in standard deviations; the patient's own."""
-    scanner_draw: float
-    """Uniform number that picks the scanner from its class's frequencies."""
+    unexplained: float = np.nan
+    """What the causes do not explain, in standard deviations; the patient's own at every visit."""
+    label_draw: int = 0
+    """Number of the draw of labels, scanners and image noise; seeds the noise."""
     latent: float = np.nan
     """Standardised weighted sum of the causes."""
     probability: float = np.nan
@@ -105,13 +89,13 @@ class PlannedScan:
         return int(self.score >= disability.THRESHOLD)
 
 
-def draw_cohort(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
-    """Draw all scans of a cohort, sorted by patient and session.
+def draw_patients(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
+    """Draw all scans of a cohort, sorted by patient and session, without labels.
 
     Parameters
     ----------
     settings : PhantomSettings
-        Size of the cohort and model of disability.
+        Size of the cohort and spread of the causes. Nothing here depends on the label model.
     seed : int
         The same seed gives the same cohort; a patient's anatomy does not depend on the others.
 
@@ -127,18 +111,7 @@ def draw_cohort(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]
         scans.append(first)
         if index < settings.first_patient + settings.n_repeated:
             scans.append(_follow_up(first, settings, seed))
-    return _label(scans, settings, seed)
-
-
-def causes(scans: tuple[PlannedScan, ...] | list[PlannedScan]) -> dict[str, np.ndarray]:
-    """Return the causes of disability, ``(n,)`` each: square roots of millilitres, which tames their skew."""
-    inner = np.array([scan.periventricular_ml for scan in scans])
-    outer = np.array([scan.other_ml for scan in scans])
-    return {
-        "periventricular_lesions": np.sqrt(inner),
-        "other_lesions": np.sqrt(outer),
-        "total_lesions": np.sqrt(inner + outer),
-    }
+    return tuple(scans)
 
 
 def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed: int) -> PlannedScan:
@@ -151,11 +124,10 @@ def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed:
     duration = gamma.ppf(
         norm.cdf(follows_severity(0.55)), _DURATION_SHAPE, scale=_DURATION_MEAN_YEARS / _DURATION_SHAPE
     )
-    spread = _LOAD_SPREAD * (settings.effect if settings.label == "load" else 1.0)
-    load_ml = _LOAD_MEDIAN_ML * np.exp(spread * follows_severity(0.55))
+    load_ml = _LOAD_MEDIAN_ML * np.exp(settings.effect * _LOAD_SPREAD * follows_severity(0.55))
     # Where lesions lie is independent of how many there are: the total says nothing about the place.
     share = 1 / (1 + np.exp(-settings.location_spread * settings.effect * rng.standard_normal()))
-    change = {lobe: float(0.05 + 0.04 * follows_severity(0.5)) for lobe in LOBES}
+    change = {lobe: float(0.05 + settings.effect * 0.04 * follows_severity(0.5)) for lobe in LOBES}
     change[VENTRICLES] = float(np.clip(0.6 + 0.6 * follows_severity(0.65), -0.5, 1.6))
     scan_date = _FIRST_SCAN + timedelta(days=int(rng.integers(_RECRUITMENT_DAYS)))
     return PlannedScan(
@@ -172,8 +144,6 @@ def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed:
         change=change,
         periventricular_ml=float(np.clip(load_ml * share, _LEAST_ML, _MOST_ML)),
         other_ml=float(np.clip(load_ml * (1 - share), _LEAST_ML, _MOST_ML)),
-        unexplained=float(rng.standard_normal()),
-        scanner_draw=float(rng.random()),
     )
 
 
@@ -196,49 +166,4 @@ def _follow_up(first: PlannedScan, settings: PhantomSettings, seed: int) -> Plan
         change={region: amount + yearly[region] * years for region, amount in first.change.items()},
         periventricular_ml=float(min(first.periventricular_ml * more, _MOST_ML)),
         other_ml=float(min(first.other_ml * more, _MOST_ML)),
-        scanner_draw=float(rng.random()),
     )
-
-
-def _label(scans: list[PlannedScan], settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ...]:
-    """Score the cohort: the threshold is the one that gives the wanted prevalence here."""
-    latent = disability.latent_score(causes(scans), CAUSES[settings.label])
-    threshold = disability.threshold_for(latent, settings.label_noise, settings.prevalence)
-    probability = disability.class_probability(latent, threshold, settings.label_noise)
-    observed = latent + settings.label_noise * np.array([scan.unexplained for scan in scans])
-    ladder = disability.ladder(observed, threshold, settings.score)
-    used, counts = _SCANNER_MIXES[settings.scanner_mix]
-    frequencies = disability.scanner_frequencies(settings.confounding, counts)
-    labelled = []
-    for scan, z, p, score in zip(scans, latent, probability, ladder(observed), strict=True):
-        of_class = np.cumsum(frequencies[int(score >= disability.THRESHOLD)])
-        drawn = min(int(np.searchsorted(of_class, scan.scanner_draw, side="right")), len(used) - 1)
-        scan = replace(scan, latent=float(z), probability=float(p), score=float(score))
-        labelled.append(
-            replace(
-                scan,
-                scanner=ALL_SCANNERS.index(used[drawn]),
-                later=_later_scores(scan, ladder, settings, seed) if scan.visit == 0 else (),
-            )
-        )
-    return tuple(labelled)
-
-
-def _later_scores(
-    first: PlannedScan, ladder: disability.Ladder, settings: PhantomSettings, seed: int
-) -> tuple[tuple[date, float], ...]:
-    """Score the years after the first scan: those whose causes are strong get worse faster.
-
-    What the causes do not explain changes between visits, so a later score is neither today's again nor known
-    from the image alone.
-    """
-    rng = np.random.default_rng([seed, 3, first.index])
-    scores = []
-    for year in range(1, settings.follow_up_years + 1):
-        days, attends, news = int(rng.integers(-60, 61)), rng.random() >= _MISSED_VISITS, rng.standard_normal()
-        unexplained = _LASTING * first.unexplained + np.sqrt(1 - _LASTING**2) * news
-        worse = year * _YEARLY * np.exp(first.latent / 2)
-        score = ladder(np.array(first.latent + worse + settings.label_noise * unexplained))
-        if attends:
-            scores.append((first.scan_date + timedelta(days=round(365.25 * year) + days), float(score)))
-    return tuple(scores)

@@ -60,22 +60,25 @@ class Bayes(NamedTuple):
 
 
 def latent_score(causes: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
-    """Weigh the causes and standardise the sum over the cohort.
+    """Standardise the causes over the cohort, weigh them, and standardise the sum.
 
     Parameters
     ----------
     causes : mapping of str to np.ndarray
         ``(n,)`` each.
     weights : mapping of str to float
-        Weight of each cause.
+        Weight of each standardised cause. A cause that is alike in all scans adds nothing.
 
     Returns
     -------
     np.ndarray
-        ``(n,)`` with mean 0 and standard deviation 1.
+        ``(n,)`` with mean 0 and standard deviation 1; all NaN where no cause differs between scans.
     """
-    score = sum(weight * np.asarray(causes[name], dtype=np.float64) for name, weight in weights.items())
-    return (score - score.mean()) / score.std()
+    score = np.zeros(len(next(iter(causes.values()))))
+    for name, weight in weights.items():
+        cause = np.asarray(causes[name], dtype=np.float64)
+        score += weight * (cause - cause.mean()) / (cause.std() or 1.0)
+    return (score - score.mean()) / (score.std() or np.nan)
 
 
 def class_probability(latent: np.ndarray, threshold: float, noise: float) -> np.ndarray:

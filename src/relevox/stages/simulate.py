@@ -1,54 +1,43 @@
-"""Patients with known causes, as a BIDS data set in template space."""
+"""Patients with known causes, as BIDS data sets: one, or one a label of the same anatomies."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from itertools import groupby
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from relevox import __version__
 from relevox.config import PhantomSettings
 from relevox.engines import workers as engine
 from relevox.errors import InputError
-from relevox.imaging.crop import study_grid
-from relevox.imaging.regions import REGION_INDEX
-from relevox.phantom import disability
-from relevox.phantom.anatomy import LOBES, VENTRICLES, TemplateMaps, template_maps
-from relevox.phantom.cohort import CAUSES, PlannedScan, draw_cohort
-from relevox.phantom.contrast import ALL_SCANNERS, Scanner
-from relevox.phantom.contrast import Sequence as PulseSequence
-from relevox.phantom.simulated_scan import SimulatedScan, simulate_scan
-from relevox.records import Volume
-from relevox.store import acquisition, images, layout, provenance, tables, template
-from relevox.store.atomic import write_text
+from relevox.phantom.causes import LABEL_MODELS
+from relevox.phantom.cohort import PlannedScan, draw_patients
+from relevox.phantom.labels import label_cohort
+from relevox.stages.simulate_anatomies import make_anatomies
+from relevox.stages.simulate_clinical import write_clinical
+from relevox.stages.simulate_scans import SIMULATED, is_native, make_scan
+from relevox.stages.simulate_truth import ANATOMIES, TRUTH, describe, write_truth
+
+__all__ = ["ANATOMIES", "SIMULATED", "TRUTH", "run"]
 
 logger = logging.getLogger("relevox")
-
-SIMULATED, TRUTH = "derivatives/simulated", "derivatives/truth"
-"""Folders of the images, and of what no stage but the benchmark may read."""
-
-_BIDS_VERSION = "1.10.0"
-_STEPS = (
-    "template deformed by the exponential of a velocity field",
-    "lesions placed by prior and random field",
-    "contrast by signal equations",
-    "bias, Rician noise and intensity scale",
-)
 
 
 def run(bids: Path, phantom: PhantomSettings, seed: int = 0, workers: int = 1) -> None:
     """Write a simulated cohort.
 
-    1. Draw patients, causes, labels and scanners (nothing random is left to the workers).
-    2. Make the scans, one job each, on a grid twice as fine as the images; what is up to date is skipped.
-    3. Write the clinical tables and the truth.
+    1. Draw patients: how much of every disease sign they have (nothing random is left to the workers).
+    2. Make their anatomies, one job a scan, without labels, and measure the causes in them.
+    3. Label them: scores follow the measured causes, scanners the classes.
+    4. Render the scans, one job each, and write the truth beside them.
+    5. Write the clinical tables and the truth's.
+
+    What is up to date is skipped: another label, or another draw of it, makes no anatomy again.
 
     Parameters
     ----------
     bids : Path
-        Root of the data set.
+        Root of the data set; with label ``all`` the folder that gets ``anatomies`` and a data set a label.
     phantom : PhantomSettings
         Size of the cohort, grid, causes of disability.
     seed : int
@@ -61,197 +50,49 @@ def run(bids: Path, phantom: PhantomSettings, seed: int = 0, workers: int = 1) -
     InputError
         When the folder holds other patients.
     """
-    bids = Path(bids)
-    cohort = draw_cohort(phantom, seed)
-    _refuse_others(bids, cohort)
+    data_sets = data_sets_of(Path(bids), phantom)
+    drawn = draw_patients(phantom, seed)
+    for root in (Path(bids), *data_sets):
+        _refuse_others(root, drawn if root in data_sets else ())
 
-    make = partial(_make, bids=bids, voxel_size_mm=phantom.voxel_size_mm, seed=seed)
-    outcomes = engine.run_all(make, cohort, workers, "simulate", [scan.id.key for scan in cohort])
+    anatomies = Path(bids) / (ANATOMIES if phantom.label == "all" else f"derivatives/{ANATOMIES}")
+    measured = make_anatomies(anatomies, drawn, phantom, seed, workers)
+    cohorts = {
+        root: label_cohort(drawn, [card["causes_ml"] for card in measured], settings, seed)
+        for root, settings in data_sets.items()
+    }
+    jobs = [(root, scan, is_native(scan, phantom)) for root, cohort in cohorts.items() for scan in cohort]
+    make = partial(make_scan, heads=anatomies, voxel_size_mm=phantom.voxel_size_mm, seed=seed)
+    outcomes = engine.run_all(make, jobs, workers, "simulate", [f"{root.name} {scan.id.key}" for root, scan, _ in jobs])
     engine.raise_failures(outcomes)
-
-    _write_clinical(bids, cohort, phantom)
-    _write_truth(bids / TRUTH, cohort, [outcome.value for outcome in outcomes], phantom, seed)
-    _describe(bids)
-    logger.info("simulated %d scans of %d patients", len(cohort), phantom.n_patients)
-
-
-def _make(planned: PlannedScan, bids: Path, voxel_size_mm: int, seed: int) -> dict[str, float]:
-    """Make one scan and return its true loads."""
-    settings = {"seed": seed, "voxel_size_mm": voxel_size_mm, "planned": repr(planned)}
-    unit = provenance.Unit(bids, stage="simulate", name=planned.id.key, settings=settings)
-    causes = layout.path(bids / TRUTH, "causes", planned.id, space=template.SPACE).with_suffix("").with_suffix(".json")
-    if unit.is_current():
-        return tables.read_json(causes)["loads_ml"]
-    finer = max(1, voxel_size_mm // 2)
-    scan = simulate_scan(_maps(finer), planned, voxel_size_mm // finer, seed)
-    written = _write_scan(bids, planned, scan, voxel_size_mm)
-    loads = {"periventricular": scan.periventricular_ml, "other": scan.other_ml}
-    card = {"labels": {"1": "periventricular lesion", "2": "other lesion"}, "loads_ml": loads}
-    unit.record([*written, tables.write_json(causes, card)])
-    logger.info("simulate: %s", planned.id)
-    return loads
+    for root, cohort in cohorts.items():
+        write_clinical(root, cohort, data_sets[root])
+        write_truth(root / TRUTH, cohort, measured, data_sets[root], seed)
+        describe(root, SIMULATED)
+    logger.info("simulated %d scans of %d patients", len(jobs), phantom.n_patients)
 
 
-@lru_cache(maxsize=1)
-def _maps(voxel_size_mm: int) -> TemplateMaps:
-    """Prepare the template once in every process."""
-    head = template.load(voxel_size_mm)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, voxel_size_mm)
+def data_sets_of(root: Path, phantom: PhantomSettings) -> dict[Path, PhantomSettings]:
+    """Return the data sets to write, by folder.
+
+    Examples
+    --------
+    >>> [path.name for path in data_sets_of(Path("BENCH"), PhantomSettings(label="all", label_draw=1))][:2]
+    ['paper_draw-1', 'frontotemporal_draw-1']
+    """
+    if phantom.label != "all":
+        return {root: phantom}
+    suffix = f"_draw-{phantom.label_draw}" if phantom.label_draw else ""
+    return {root / f"{label}{suffix}": phantom.model_copy(update={"label": label}) for label in LABEL_MODELS}
 
 
-def _write_scan(bids: Path, planned: PlannedScan, scan: SimulatedScan, voxel_size_mm: int) -> list[Path]:
-    affine = study_grid(voxel_size_mm).affine
-
-    def write(folder: str, kind: str, data) -> Path:
-        path = layout.path(bids / folder, kind, planned.id, space=template.SPACE)
-        return images.write(path, Volume(data, affine))
-
-    written = [
-        write(SIMULATED, kind, getattr(scan, kind))
-        for kind in ("t1w", "flair", "brain_mask", "lesion_mask", "jacobian")
-    ]
-    scanner = ALL_SCANNERS[planned.scanner]
-    for kind, sequence in (("t1w", scanner.mprage), ("flair", scanner.flair)):
-        image = layout.path(bids / SIMULATED, kind, planned.id, space=template.SPACE)
-        written.append(tables.write_json(acquisition.beside(image), _sidecar(scanner, sequence)))
-    written += [write(TRUTH, "causes", scan.causes), write(TRUTH, "true_jacobian", scan.jacobian)]
-    measures = {
-        "volumes_ml": scan.volumes_ml,
-        "quality": {},
-        "flags": [],
-        "steps": list(_STEPS),
-        # how long it took would make two equal runs differ
-        "seconds": {},
-    }
-    path = layout.path(bids / SIMULATED, "measures", planned.id)
-    return [*written, tables.write_json(path, measures)]
-
-
-def _sidecar(scanner: Scanner, sequence: PulseSequence) -> dict[str, object]:
-    """Describe the protocol whose contrast was simulated, in the fields and units of BIDS."""
-    return {
-        "ManufacturersModelName": scanner.name,
-        "MagneticFieldStrength": scanner.field_strength_t,
-        "RepetitionTime": sequence.repetition_ms / 1000,
-        "EchoTime": sequence.echo_ms / 1000,
-        "InversionTime": sequence.inversion_ms / 1000,
-    }
-
-
-def _write_clinical(bids: Path, cohort: Sequence[PlannedScan], phantom: PhantomSettings) -> None:
-    participants = []
-    for participant, group in groupby(cohort, key=lambda scan: scan.id.participant):
-        scans = list(group)
-        participants.append({"participant_id": participant, "sex": scans[0].sex, "ms_type": scans[0].ms_type})
-        rows = [
-            {
-                "session_id": scan.id.session,
-                "acq_time": scan.scan_date.isoformat(),
-                "age_years": round(scan.age_years, 2),
-                "scanner": ALL_SCANNERS[scan.scanner].name,
-                "field_strength_t": ALL_SCANNERS[scan.scanner].field_strength_t,
-                "disease_duration_years": round(scan.disease_duration_years, 2),
-                phantom.score: scan.score,
-                f"{phantom.score}_date": scan.score_date.isoformat(),
-            }
-            for scan in scans
-        ]
-        tables.write(bids / participant / f"{participant}_sessions.tsv", rows)
-    tables.write(bids / "participants.tsv", participants)
-    tables.write_json(bids / "participants.json", _PARTICIPANT_COLUMNS)
-    tables.write_json(bids / "sessions.json", _SESSION_COLUMNS | _score_columns(phantom.score))
-    later = [
-        {"participant_id": scan.id.participant, "date": on.isoformat(), phantom.score: score}
-        for scan in cohort
-        for on, score in scan.later
-    ]
-    if later:
-        tables.write(bids / "phenotype" / f"{phantom.score.lower()}.tsv", later)
-
-
-def _write_truth(
-    truth: Path,
-    cohort: Sequence[PlannedScan],
-    loads: Sequence[Mapping[str, float]],
-    phantom: PhantomSettings,
-    seed: int,
-) -> None:
-    rows = [
-        tables.id_columns(scan.id)
-        | {
-            "probability": scan.probability,
-            "latent": scan.latent,
-            "periventricular_ml": load["periventricular"],
-            "other_ml": load["other"],
-            **{f"loss_{lobe}": scan.change[lobe] for lobe in LOBES},
-            f"growth_{VENTRICLES}": scan.change[VENTRICLES],
-        }
-        for scan, load in zip(cohort, loads, strict=True)
-    ]
-    tables.write(layout.path(truth, "truth_table"), rows)
-    best = disability.bayes([scan.probability for scan in cohort])
-    tables.write_json(
-        layout.path(truth, "truth"),
-        {
-            "label": phantom.label,
-            "causes": CAUSES[phantom.label],
-            "bayes_accuracy": best.accuracy,
-            "bayes_auc": best.auc,
-            "confounding": phantom.confounding,
-            "seed": seed,
-            "version": __version__,
-            "settings": phantom.model_dump(),
-        },
-    )
-
-
-def _describe(bids: Path) -> None:
-    maker = [{"Name": "relevox", "Version": __version__, "Description": "simulated patients with known causes"}]
-    for folder, name, kind in (
-        (bids, "Simulated multiple sclerosis cohort", "raw"),
-        (bids / SIMULATED, "Simulated scans in template space", "derivative"),
-        (bids / TRUTH, "What caused the disability of the simulated patients", "derivative"),
-    ):
-        tables.write_json(
-            layout.path(folder, "description"),
-            {"Name": name, "BIDSVersion": _BIDS_VERSION, "DatasetType": kind, "GeneratedBy": maker},
-        )
-    write_text(bids / ".bidsignore", "provenance/\n")
-
-
-def _refuse_others(bids: Path, cohort: Sequence[PlannedScan]) -> None:
+def _refuse_others(root: Path, cohort: Sequence[PlannedScan]) -> None:
     ours = {scan.id.participant for scan in cohort}
-    others = sorted(path.name for path in bids.glob("sub-*") if path.name not in ours)
+    others = sorted(path.name for path in root.glob("sub-*") if path.name not in ours)
     if others:
         raise InputError(
             f"expected a folder of this cohort, but it holds other patients: {', '.join(others[:5])}",
             code="folder-not-empty",
-            file=bids.name,
+            file=root.name,
             remedy="choose an empty folder",
         )
-
-
-_PARTICIPANT_COLUMNS = {
-    "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
-    "ms_type": {
-        "Description": "Course of the disease",
-        "Levels": {
-            "CIS": "clinically isolated syndrome",
-            "RR": "relapsing remitting",
-            "SP": "secondary progressive",
-        },
-    },
-}
-
-_SESSION_COLUMNS = {
-    "acq_time": {"Description": "Date of the scan"},
-    "age_years": {"Description": "Age at the scan", "Units": "years"},
-    "scanner": {"Description": "Scanner model whose protocol was simulated"},
-    "field_strength_t": {"Description": "Field strength", "Units": "T"},
-    "disease_duration_years": {"Description": "Time since the first attack", "Units": "years"},
-}
-
-
-def _score_columns(score: str) -> dict[str, dict[str, str]]:
-    names = {"EDSS": "Expanded Disability Status Scale", "PDDS": "Patient Determined Disease Steps"}
-    return {score: {"Description": names[score]}, f"{score}_date": {"Description": f"Date of the {score}"}}

@@ -92,7 +92,15 @@ PATTERNS: dict[str, str] = {
     "truth": "truth.json",
     "truth_table": "truth.tsv",
     "causes": "{scan}/anat/{key}_space-{space}_desc-causes_dseg.nii.gz",
+    "cause_regions": "{scan}/anat/{key}_space-{space}_desc-causeregions_dseg.nii.gz",
     "true_jacobian": "{scan}/anat/{key}_space-{space}_desc-truejacobian_map.nii.gz",
+    "disease_jacobian": "{scan}/anat/{key}_space-{space}_desc-diseasejacobian_map.nii.gz",
+    "tissue": "{scan}/anat/{key}_space-{space}_label-{tissue}_probseg.nii.gz",
+    "counterfactual": "{scan}/anat/{key}_space-{space}_desc-{desc}_{suffix}.nii.gz",
+    # its anatomies, which have no label yet
+    "anatomy": "{scan}/anat/{key}_space-{space}_anatomy.npz",
+    "anatomy_card": "{scan}/anat/{key}_space-{space}_anatomy.json",
+    "anatomies": "anatomies.tsv",
     # what the maps find of a simulated cohort's causes
     "benchmark": "benchmark/benchmark.tsv",
     "explained": "benchmark/explained.tsv",
