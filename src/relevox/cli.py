@@ -355,6 +355,25 @@ def benchmark(
         stage.run(bids, out, settings, _local(workers))
 
 
+@_command("import")
+def import_dicom(
+    dicom: Annotated[Path, typer.Argument(metavar="DICOM", help="Folder of DICOM files; it is never written to.")],
+    bids: Annotated[Path, typer.Argument(metavar="BIDS", help="The data set: new, or one to be added to.")],
+    ids: Annotated[
+        Path, typer.Option("--ids", help="Table of pseudonyms, kept outside the data set; made where there is none.")
+    ],
+    series: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--series", help="Series that a person chose: participant_id, session_id, series, suffix."),
+    ] = None,
+) -> None:
+    """Bring DICOM folders into a BIDS data set, under pseudonyms."""
+    from relevox.stages import import_dicom as stage
+
+    written = stage.run(dicom, bids, ids, series)
+    print(f"{len(written)} sessions were written; who is who stands in {ids}, which stays with you")
+
+
 @_command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For other programs to read.")] = False,

@@ -84,6 +84,23 @@ def voxel_axes(path: str | Path) -> np.ndarray:
         return np.full((3, 3), np.nan)
 
 
+def shape(path: str | Path) -> tuple[int, ...]:
+    """Read the number of voxels along each axis out of a header, an axis of length 1 at the end dropped.
+
+    Raises
+    ------
+    ImageError
+        For a header that cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = tuple(int(n) for n in nib.load(path).shape)
+    except Exception as error:  # nibabel raises about ten kinds for a damaged file
+        raise _error("image-unreadable", path, f"expected NIfTI, but got: {error}", "convert it again") from None
+    return found[:3] if len(found) == 4 and found[3] == 1 else found
+
+
 def write(path: str | Path, volume: Volume, dtype: type = np.float32) -> Path:
     """Write an image with a fresh header, whole or not at all.
 
