@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relevox.phantom.anatomy import TemplateMaps, exponential, jacobian_determinant
+from relevox.phantom.anatomy import TemplateMaps
 from relevox.phantom.causes import REGIONS
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, tissue_signals
 from relevox.phantom.counterfactual import changed_shares
 from relevox.phantom.patient import Patient, cause_volumes, make_patient, native_volumes, pooled, tissue_shares
 from relevox.phantom.scanner import acquire
+from relevox.phantom.warping import exponential, jacobian_determinant
 
 LESION_SHARE = 0.3
 """A voxel of the image is lesion when at least this share of it is: at 4 mm this keeps the volume."""
