@@ -14,6 +14,7 @@ from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, TISSUES, Scanner, Sequence
 from relevox.phantom.simulated_scan import ScanAnatomy, render
 from relevox.records import Volume
+from relevox.stages.simulate_native import write_native
 from relevox.stages.simulate_truth import TRUTH
 from relevox.store import acquisition, anatomies, images, layout, provenance, tables, template
 
@@ -64,7 +65,9 @@ def make_scan(job: tuple[Path, PlannedScan, bool], heads: Path, voxel_size_mm: i
         return
     head = anatomies.read(heads, planned.id, template.SPACE)
     written = _write_truth(bids / TRUTH, planned, head, voxel_size_mm, seed)
-    if not native:
+    if native:
+        written += write_native(bids, planned, seed)
+    else:
         written += _write_scan(bids / SIMULATED, planned, head, voxel_size_mm, seed)
     unit.record(written)
     logger.info("simulate: %s of %s", planned.id, bids.name)

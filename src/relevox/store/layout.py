@@ -101,6 +101,14 @@ PATTERNS: dict[str, str] = {
     "anatomy": "{scan}/anat/{key}_space-{space}_anatomy.npz",
     "anatomy_card": "{scan}/anat/{key}_space-{space}_anatomy.json",
     "anatomies": "anatomies.tsv",
+    # a native head: what a scanner exports, and, below derivatives/truth, what is known of it
+    "raw_t1w": "{scan}/anat/{key}_T1w.nii.gz",
+    "raw_flair": "{scan}/anat/{key}_FLAIR.nii.gz",
+    "native_brain": "{scan}/anat/{key}_space-T1w_desc-truebrain_mask.nii.gz",
+    "native_lesions_t1w": "{scan}/anat/{key}_space-T1w_desc-truelesion_mask.nii.gz",
+    "native_lesions_flair": "{scan}/anat/{key}_space-FLAIR_desc-truelesion_mask.nii.gz",
+    "native_warp": "{scan}/anat/{key}_space-{space}_desc-truewarp_xfm.nii.gz",
+    "native_truth": "{scan}/anat/{key}_desc-native_truth.json",
     # what the maps find of a simulated cohort's causes
     "benchmark": "benchmark/benchmark.tsv",
     "explained": "benchmark/explained.tsv",
