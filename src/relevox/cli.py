@@ -343,16 +343,45 @@ def _weight(text: str) -> tuple[str, str]:
 
 @_command()
 def benchmark(
-    bids: Bids,
-    out: Study,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="[BIDS] OUT", help="The simulated data set and its study; with --plant any study."),
+    ],
+    plant: Annotated[Optional[str], typer.Option(help="blob or atrophy: put a known signal into the scans.")] = None,  # noqa: UP045
+    region: Annotated[Optional[str], typer.Option(help="Where, cerebellar_cortex say.")] = None,  # noqa: UP045
+    strength: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Contrast of a blob in brain medians, loss of log volume of atrophy."),
+    ] = None,
+    start: Annotated[Optional[str], typer.Option(help="study (fine-tune its networks) or scratch.")] = None,  # noqa: UP045
+    folds: Annotated[Optional[int], typer.Option(help="How many are trained.")] = None,  # noqa: UP045
+    epochs: Annotated[Optional[int], typer.Option(help="Of each training.")] = None,  # noqa: UP045
     workers: Workers = 0,
 ) -> None:
-    """Mark the attention maps of a simulated cohort against the known causes."""
-    from relevox.stages import benchmark as stage
-
+    """Mark the attention maps against known causes: simulated ones, or a signal planted in any study's scans."""
+    if len(folders) != (2 if plant is None else 1):
+        raise SettingsError(
+            f"expected {'BIDS and OUT' if plant is None else 'OUT alone'}, but got {len(folders)} folders",
+            code="benchmark-folders",
+            remedy="type relevox benchmark BIDS OUT for simulated patients, or relevox benchmark OUT --plant blob",
+        )
+    out = folders[-1]
     settings = _resolve(out, None, None)
+    if plant is None:
+        from relevox.stages import benchmark as stage
+
+        with _study(out, settings):
+            stage.run(folders[0], out, settings, _local(workers))
+        return
+    from relevox.config import plant_settings
+    from relevox.stages import benchmark_plant
+    from relevox.store import layout
+
+    layout.existing(out, "settings")
+    given = {"region": region, "strength": strength, "start": start, "folds": folds, "epochs": epochs}
+    planted = plant_settings(kind=plant, **given)
     with _study(out, settings):
-        stage.run(bids, out, settings, _local(workers))
+        print(benchmark_plant.run(out, settings, planted, _local(workers)))
 
 
 @_command("import")

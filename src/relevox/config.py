@@ -338,6 +338,44 @@ class Settings(_Section):
     analysis: AnalysisSettings = AnalysisSettings()
 
 
+class PlantSettings(_Section):
+    """A known signal inserted into a study's scans, to see whether the maps find it."""
+
+    kind: Literal["blob", "atrophy"] = "blob"
+    """A lesion-like blob (bright on FLAIR, dark on T1w), or a region that has lost volume."""
+    region: str = ""
+    """Where the signal lies in class 1, a name of ``imaging.regions``; empty: deep_grey for a blob, frontal_cortex for
+    atrophy. The decoys lie elsewhere."""
+    strength: PositiveFloat | None = None
+    """Of a blob: contrast on FLAIR in medians of the brain (default 0.6). Of atrophy: loss of log volume (0.4)."""
+    radius_mm: PositiveFloat = 8.0
+    """Of a blob."""
+    start: Literal["study", "scratch"] = "study"
+    """Fine-tune the study's networks, or train new ones."""
+    folds: PositiveInt = 2
+    """How many of the study's folds are trained and tested."""
+    epochs: PositiveInt = 6
+    learning_rate: PositiveFloat = 1e-3
+    """Highest of the one-cycle schedule (AdamW)."""
+    explained_scans: PositiveInt = 20
+    """Test scans a fold whose maps are scored: those with the signal first in the list."""
+
+    @property
+    def where(self) -> str:
+        """Region of the signal."""
+        return self.region or {"blob": "deep_grey", "atrophy": "frontal_cortex"}[self.kind]
+
+    @property
+    def how_strong(self) -> float:
+        """Contrast of a blob, loss of log volume of atrophy."""
+        return self.strength or {"blob": 0.6, "atrophy": 0.4}[self.kind]
+
+    @property
+    def name(self) -> str:
+        """Of the folder with the results."""
+        return f"{self.kind}-{self.where}".replace("_", "-")
+
+
 Cause = Literal[
     "periventricular_lesions",
     "other_lesions",
@@ -515,6 +553,24 @@ def _choices(error) -> list[str]:
     """List the names among which one had to be chosen, if that was the mistake."""
     expected = error.get("ctx", {}).get("expected", "") if error["type"] == "literal_error" else ""
     return re.findall(r"'([^']*)'", expected)
+
+
+def plant_settings(**given: object) -> PlantSettings:
+    """Return the settings of a planted signal; what is None keeps its default.
+
+    Raises
+    ------
+    SettingsError
+        For impossible values.
+    """
+    try:
+        return PlantSettings.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"{name}: {first['msg']}, but got {first['input']!r}", code="setting-invalid", row=name
+        ) from None
 
 
 def from_toml(text: str, base: Settings | None = None, file: str | Path | None = None) -> Settings:

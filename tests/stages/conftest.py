@@ -9,7 +9,7 @@ import torch
 from relevox import config
 from relevox.config import preset
 from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
-from relevox.stages import benchmark, evaluate, explain, train, validate
+from relevox.stages import benchmark, benchmark_plant, evaluate, explain, train, validate
 from relevox.store import images, layout, models, provenance, tables
 from relevox.store.atomic import write_text
 
@@ -19,6 +19,7 @@ def one_thread():
     """On small arrays more threads only wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "threads_each", lambda workers: 1)
+        patch.setattr(benchmark_plant, "threads_each", lambda workers: 1)
         patch.setattr(evaluate, "threads_each", lambda workers: 1)
         patch.setattr(explain, "cores", lambda: 1)
         patch.setattr(validate, "threads_each", lambda workers: 1)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from relevox.errors import InputError
-from relevox.statistics.localisation import auc, localise
+from relevox.statistics.localisation import auc, chance, changed_voxels, localise
 
 
 def test_a_uniform_map_is_at_chance_exactly():
@@ -45,3 +45,38 @@ def test_a_map_without_positive_relevance_has_no_mass():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(InputError, match="one length"):
         localise(np.zeros(3), np.zeros(4, dtype=bool))
+
+
+def test_a_perfect_map_is_perfect_in_every_measure():
+    target = np.arange(50) < 10
+    found = localise(target.astype(float), target)
+    assert (found.auc, found.rank_accuracy, found.average_precision, found.pointing) == (1, 1, 1, 1)
+    assert found.enrichment == pytest.approx(5)
+
+
+def test_a_uniform_map_gets_what_chance_gets():
+    target = np.arange(50) < 10
+    assert vars(localise(np.ones(50), target)) == pytest.approx(vars(chance(target)))
+
+
+def test_rank_accuracy_counts_the_most_relevant_voxels_and_pointing_the_first():
+    relevance = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.4, 0.3, 0.2, 0.1])
+    target = np.isin(np.arange(10), (1, 2, 8, 9))
+    found = localise(relevance, target)
+    assert found.rank_accuracy == 0.5  # two of the first four
+    assert found.pointing == 0
+    assert localise(relevance, np.arange(10) < 4).pointing == 1
+
+
+def test_ties_at_the_edge_count_as_chance_would_take_them():
+    relevance = np.array([2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    target = np.isin(np.arange(8), (0, 1, 2, 7))
+    assert localise(relevance, target).rank_accuracy == pytest.approx((1 + 3 * 2 / 5) / 4)
+
+
+def test_the_changed_voxels_are_the_fewest_that_hold_the_share():
+    change = np.array([[0.0, 4.0], [-3.0, 3.0]])
+    assert changed_voxels(change, 0.4).tolist() == [[False, True], [False, False]]
+    assert changed_voxels(change, 0.5).sum() == 2
+    assert changed_voxels(change, 1.0).sum() == 3
+    assert not changed_voxels(np.zeros((2, 2)), 0.5).any()

@@ -20,6 +20,7 @@ from relevox.learning import training
 from relevox.learning.checkpoint import Checkpoint, Epoch
 from relevox.learning.fusion import covariate_values
 from relevox.learning.group import ALONE, Group
+from relevox.learning.network import ResNet3d
 from relevox.records import Cohort, Fold
 from relevox.store import checkpoints, layout, models, provenance, tables
 from relevox.store.models import ModelCard
@@ -38,6 +39,7 @@ def train_network(
     turns_behind: int = 0,
     group: Group = ALONE,
     events: bool = False,
+    start: ResNet3d | None = None,
 ) -> list[Path]:
     """Train the network of a fold, and return its weights and card as they were written.
 
@@ -60,6 +62,8 @@ def train_network(
         Processes that train this fold together; the leading one writes.
     events : bool
         Write event files for TensorBoard, too.
+    start : ResNet3d, optional
+        A trained network to go on from; default: random weights.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def train_network(
     # hashed, so that fold 1 of seed 0 is not fold 0 of seed 1
     seed = int(np.random.SeedSequence([settings.seed, fold.index]).generate_state(1)[0])
     torch.manual_seed(seed)
-    network = ModelCard.of(settings, fold.index, {}).build()
+    network = ModelCard.of(settings, fold.index, {}).build() if start is None else start
     covariates = None
     if settings.training.covariates:
         covariates = covariate_values(cohort.observations, settings.training.covariates)

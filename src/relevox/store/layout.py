@@ -113,6 +113,12 @@ PATTERNS: dict[str, str] = {
     "benchmark": "benchmark/benchmark.tsv",
     "explained": "benchmark/explained.tsv",
     "bayes": "benchmark/bayes.json",
+    # a known signal in the study's own scans: a folder with inputs and models of its own, and what the maps find
+    "planted": "planted/{name}",
+    "plant": "plant.json",
+    "plant_scans": "scans.tsv",
+    "plant_benchmark": "benchmark.tsv",
+    "plant_example": "example_{desc}.nii.gz",
     # one new patient, beside the files of a scan
     "prediction": "prediction.json",
     "prediction_regions": "regions.tsv",
