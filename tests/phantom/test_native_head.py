@@ -8,9 +8,9 @@ from scipy import ndimage
 from relevox.config import PhantomSettings
 from relevox.phantom import native_head, native_scanner
 from relevox.phantom.anatomy import Anatomy, TemplateMaps
-from relevox.phantom.labels import draw_cohort
 from relevox.phantom.contrast import ALL_SCANNERS
 from relevox.phantom.head_template import head_template
+from relevox.phantom.labels import draw_cohort
 from relevox.phantom.lesions import Lesions
 from relevox.phantom.native_brain import fold
 from relevox.phantom.native_contrast import native_contrast
