@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from relevox.phantom.anatomy import exponential, jacobian_determinant
 from relevox.phantom.plant import add_blobs, blob, deform, draw_centre, loss_velocity
 from relevox.phantom.planted_scan import Planter, brain_of
+from relevox.phantom.warping import exponential, jacobian_determinant
 
 SIZE_MM = 4.0
 

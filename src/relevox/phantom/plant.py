@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from relevox.phantom.anatomy import exponential, resample, velocity_from_log_jacobian
+from relevox.phantom.warping import exponential, resample, velocity_from_log_jacobian
 
 _SOFT_SHARE = 0.25
 """A blob fades over this share of its radius."""
