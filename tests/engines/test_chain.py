@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -139,6 +141,60 @@ def test_regions_tile_the_brain_and_resemble_the_template(found):
     assert np.mean(found.regions.data[both] == head.regions[both]) > 0.75
 
 
+def test_tissues_lesions_and_fluid_add_up_to_the_brain(found):
+    """White and grey matter and what is left, fluid, are the whole brain; parts never exceed their wholes."""
+    volumes = found.volumes_ml
+    solid = volumes["grey_matter"] + volumes["white_matter"]
+    fluid = volumes["intracranial"] - solid
+    assert 0 < volumes["lateral_ventricles"] < fluid
+    assert volumes["lesions"] < volumes["white_matter"]
+    assert volumes["brainstem_cerebellum"] < solid
+
+
+def test_a_good_scan_raises_no_flag_and_all_of_it_was_scanned(found):
+    measures = found.quality
+    assert measures["t1w_missing_share"] == measures["flair_missing_share"] == 0
+    assert measures["edge_agreement"] > 0.57 and measures["tissue_contrast"] > 1
+    assert found.flags == ()
+
+
+def test_the_share_of_the_brain_outside_the_image_is_told():
+    """The lower half of the box is cut off, and of it the brain's share."""
+    grid = Grid((20, 20, 20), np.eye(4))
+    brain_mask = np.zeros(grid.shape, dtype=bool)
+    brain_mask[5:15, 5:15, 5:15] = True
+    image = Volume(np.ones((20, 20, 12), np.float32), nod(0, (0, 0, 8)))
+    assert chain._missing_share(image, grid, np.eye(4), np.ones(grid.shape, bool)) == pytest.approx(0.4, abs=0.05)
+    assert chain._missing_share(image, grid, np.eye(4), brain_mask) == pytest.approx(0.3, abs=0.1)
+    assert chain._missing_share(image, grid, nod(0, (0, 0, 20)), brain_mask) == 1
+
+
+class LostAtFirst:
+    """Registers FLAIR only from the right pose."""
+
+    calls: ClassVar[list[np.ndarray | None]] = []
+
+    @classmethod
+    def rigid(cls, fixed, moving, start=None, threads=1):
+        cls.calls.append(start)
+        wrong = nod(0, (0, 0, 60))
+        return wrong if start is None or not np.allclose(start[:3, :3], nod(25, (0, 0, 0))[:3, :3]) else TURNED
+
+
+TURNED = nod(25, (0, 12, -9))
+
+
+def test_flair_is_tried_from_other_poses_where_the_headers_mislead(patient):
+    _, t1w, _, mask, _ = patient
+    small = Volume(t1w.data[::3, ::3, ::2], t1w.affine @ np.diag([3.0, 3, 2, 1]))
+    inside = mask.data[::3, ::3, ::2]
+    grid = Grid(small.data.shape, small.affine)
+    flair = Volume(100 - resample(small, grid, np.linalg.inv(TURNED)) / 20, small.affine)
+    found = alignment.flair_to_t1w(small, flair, inside, LostAtFirst, 1)
+    assert np.array_equal(found, TURNED)
+    assert len(LostAtFirst.calls) == 3  # the headers, the centres, the centres and a nod
+
+
 def test_a_given_lesion_mask_is_used_and_measured_on_its_own_grid(patient):
     head, t1w, flair, mask, _ = patient
     given = np.zeros(mask.data.shape, dtype=bool)
@@ -219,3 +275,34 @@ def test_a_scan_that_was_stripped_already_keeps_its_mask(patient, monkeypatch):
         monkeypatch.setattr(brain_network, "brain_mask", lambda image, affine, given, result=result: result)
         found, is_final = brain.find(t1w, None, network, [])
         assert is_final == stripped and np.array_equal(found, mask.data)
+
+
+def test_lesions_on_the_flair_and_labels_of_another_program_are_brought_along(patient):
+    head, t1w, flair, mask, _ = patient
+    on_flair = np.zeros(flair.data.shape, dtype=bool)
+    on_flair[60:70, 80:90, 30:33] = True
+    labels = resample(
+        Volume(head.atlas, head.affine), Grid(t1w.data.shape, t1w.affine), np.linalg.inv(TO_PATIENT), order=0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain, "ants", KnownRegistration)
+        result = chain.to_template(
+            t1w,
+            flair,
+            head,
+            PreprocessingSettings(voxel_size_mm=4, registration_starts=1),
+            brain_mask=mask,
+            flair_lesion_mask=Volume(on_flair, flair.affine),
+            parcellation=Volume(labels, t1w.affine),
+            made_by={"lesion_mask": "LST-AI", "parcellation": "by FastSurfer", "brain_mask": "HD-BET"},
+        )
+    assert result.volumes_ml["lesions"] == pytest.approx(300 * flair.voxel_volume_ml)
+    centre = on_flair.nonzero()
+    point = flair.affine @ [*(np.mean(c) for c in centre), 1]
+    found = result.lesion_mask.affine @ [*(np.mean(c) for c in result.lesion_mask.data.nonzero()), 1]
+    assert np.allclose(found, np.linalg.inv(TO_FLAIR @ TO_PATIENT) @ point, atol=2)
+    said = " ".join(result.steps)
+    assert all(words in said for words in ("lesion mask by LST-AI", "labels by FastSurfer", "T1w by HD-BET"))
+    small = template.load(4)
+    both = small.brain_mask & result.brain_mask.data
+    assert np.mean(result.regions.data[both] == small.regions[both]) > 0.6

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from relevox.engines import workers
 from relevox.engines.workers import ALLOCATOR, Outcome, raise_failures, run_all, working_at
 from relevox.errors import EngineError, ImageError, Problems
 
@@ -75,3 +76,18 @@ def test_workers_elsewhere_are_used_in_the_body_and_local_ones_after_it():
     with working_at(There()):
         assert [o.value for o in run_all(square, [2, 4], workers=2)] == ["2 was there", "4 was there"]
     assert run_all(square, [2])[0].value == 4
+
+
+def itk_threads(_):
+    """Threads that ITK, SimpleITK's and ANTs' numerical heart, would start in this process."""
+    import SimpleITK as sitk
+
+    return sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(), int(os.environ["OMP_NUM_THREADS"])
+
+
+def test_workers_together_never_use_more_threads_than_there_are_cores(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 4)
+    for n in (2, 3):
+        outcomes = run_all(itk_threads, range(n), workers=n)
+        for numbers in zip(*(outcome.value for outcome in outcomes), strict=True):
+            assert sum(numbers) <= 4, numbers

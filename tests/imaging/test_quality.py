@@ -41,7 +41,8 @@ def test_only_measures_out_of_range_are_flagged():
         "flair_clipped_share": 0.001,
         "volume_factor": 1.4,
         "folded_share": 0.0,
-        "mask_border_voxels": 0.0,
+        "t1w_missing_share": 0.0,
+        "flair_missing_share": 0.009,
         "crop_loss": 0.002,
         "t1w_flair_nmi": 1.1,
         "t1w_minus_flair_correlation": 0.3,
@@ -59,7 +60,8 @@ def test_only_measures_out_of_range_are_flagged():
         ("flair_clipped_share", 0.03),
         ("volume_factor", 1.75),
         ("folded_share", 1e-6),
-        ("mask_border_voxels", 3.0),
+        ("t1w_missing_share", 0.02),
+        ("flair_missing_share", 0.02),
         ("crop_loss", 0.006),
         ("t1w_flair_nmi", 1.028),
         ("t1w_minus_flair_correlation", -0.2),
@@ -129,7 +131,7 @@ def test_only_the_scan_that_differs_is_flagged_in_its_cohort():
     scans[7] |= {"mask_ml": 700.0}
     found = quality.cohort_flags(scans)
     assert [bool(flags) for flags in found] == [n == 7 for n in range(20)]
-    assert found[7][0].startswith("mask_ml = 700 is unusual")
+    assert found[7][0].startswith("mask ml 700: unusual")
     assert not any(quality.cohort_flags(scans[:8]))  # too few to say
 
 

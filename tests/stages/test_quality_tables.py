@@ -40,7 +40,7 @@ def test_a_scan_unlike_the_others_is_flagged_beside_those_that_flagged_themselve
     quality_tables.write(study, scans(), {})
     rows = tables.read(layout.existing(study, "quality"))
     assert [n for n, row in enumerate(rows) if row["status"] == "flagged"] == [1, 3]
-    assert "mask_ml = 900 is unusual" in rows[3]["flags"]
+    assert "mask ml 900: unusual" in rows[3]["flags"]
     assert rows[5]["edge_agreement"] == "n/a"
 
 

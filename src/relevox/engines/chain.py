@@ -207,6 +207,8 @@ def to_template(
             "warped_correlation": quality.correlation(warped[core], fixed.data[core]),
             "folded_share": float(np.mean(determinant.data[core] <= 0)),
             "crop_loss": crop.crop_loss(mask),
+            "t1w_missing_share": _missing_share(t1w, whole, matrix, template.brain_mask),
+            "flair_missing_share": _missing_share(flair, whole, flair_to_t1w @ matrix, template.brain_mask),
             "edge_agreement": quality.edge_agreement(template_t1w, template_flair, mask),
             "tissue_contrast": quality.tissue_contrast(template_t1w, grey, white),
             "t1w_clipped_share": quality.clipped_share(t1w.data[native_mask]),
@@ -271,6 +273,15 @@ def _said(maker: str | None) -> str:
 def _on(mask: np.ndarray, t1w: Volume, flair: Volume, flair_to_t1w: np.ndarray) -> np.ndarray:
     """Bring the brain mask to the FLAIR's grid."""
     return move_mask(Volume(mask, t1w.affine), Grid(flair.data.shape, flair.affine), np.linalg.inv(flair_to_t1w))
+
+
+def _missing_share(image: Volume, grid: Grid, matrix: np.ndarray, brain_mask: np.ndarray) -> float:
+    """Return the share of the template's brain that lies outside an image's field of view."""
+    voxels = np.argwhere(brain_mask)[::97]
+    to_voxel = np.linalg.inv(image.affine) @ matrix @ grid.affine
+    found = voxels @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    outside = (found < -0.5) | (found > np.array(image.data.shape) - 0.5)
+    return float(outside.any(axis=1).mean())
 
 
 class _Clock:

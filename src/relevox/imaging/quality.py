@@ -13,7 +13,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "warped_correlation": (0.5, np.inf),
     "volume_factor": (1.1, 1.7),
     "folded_share": (-np.inf, 0),
-    "mask_border_voxels": (-np.inf, 0),
+    "t1w_missing_share": (-np.inf, 0.01),
+    "flair_missing_share": (-np.inf, 0.01),
     "crop_loss": (-np.inf, 0.005),
     "t1w_flair_nmi": (1.05, 1.5),
     "edge_agreement": (0.57, np.inf),
@@ -31,7 +32,8 @@ _WORDS = {
     "warped_correlation": "correlation with the template after the warp is only {value:.2f}",
     "volume_factor": "affine registration changes the volume by {value:.2f}",
     "folded_share": "the warp folds in {value:.4%} of the brain",
-    "mask_border_voxels": "the brain touches the edge of the T1w image: part of it may be missing",
+    "t1w_missing_share": "{value:.1%} of the brain lies outside the T1w image",
+    "flair_missing_share": "{value:.1%} of the brain lies outside the FLAIR image",
     "crop_loss": "the crop loses {value:.2%} of the brain",
     "t1w_flair_nmi": "T1w and FLAIR are unusually far from, or near to, each other (NMI {value:.3f}): "
     "misaligned, of two patients, or the same image twice",
@@ -219,7 +221,8 @@ def cohort_flags(measures: Sequence[Mapping[str, float]]) -> list[tuple[str, ...
         values = np.array([scan.get(name, np.nan) for scan in measures], dtype=float)
         for said, value, z in zip(found, values, robust_z(values), strict=True):
             if abs(z) > MAX_ROBUST_Z:
-                said.append(f"{name} = {value:.4g} is unusual among the cohort's scans (robust z {z:+.1f})")
+                title = name.replace("_", " ")
+                said.append(f"{title} {value:.4g}: unusual among the cohort's scans (robust z {z:+.1f})")
     return [tuple(said) for said in found]
 
 

@@ -150,3 +150,5 @@ document.addEventListener("keydown", (event) => {
   if (keys[key]) { event.preventDefault(); keys[key](); }
 });
 sort();
+const named = order.findIndex((scan) => "#" + scan.key === location.hash); // quality.html#sub-01_ses-1
+if (named >= 0) go(named);

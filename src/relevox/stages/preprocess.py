@@ -74,7 +74,8 @@ def run(
     pending = [(scan, units[scan.id]) for scan in scans if scan.id in units and not units[scan.id].is_current()]
     if len(pending) < len(units):
         logger.info("preprocess: %d scans are up to date", len(units) - len(pending))
-    work = partial(preprocess_scan, settings=settings.preprocessing)
+    threads = engine.threads_each(max(1, min(workers, len(pending))))
+    work = partial(preprocess_scan, settings=settings.preprocessing, threads=threads)
     outcomes = engine.run_all(work, pending, workers, "preprocess", [scan.id.key for scan, _ in pending])
     bad |= {outcome.item[0].id: outcome.error for outcome in outcomes if outcome.error is not None}
     quality_tables.write(study, scans, bad)

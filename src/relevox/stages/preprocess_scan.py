@@ -84,12 +84,14 @@ def _checked_measures(path: Path) -> dict:
     return measures
 
 
-def preprocess_scan(item: tuple[Scan, provenance.Unit], settings: PreprocessingSettings) -> None:
+def preprocess_scan(item: tuple[Scan, provenance.Unit], settings: PreprocessingSettings, threads: int = 1) -> None:
     """Preprocess one scan.
 
     1. Read its images (and what the derivatives offer).
     2. Bring them to the template, or place on the study's grid what is in template space already.
     3. Write everything; the record of provenance comes last.
+
+    Our own steps use one thread, so that results repeat exactly; ``threads`` are for other programs.
     """
     scan, unit = item
     start = time.perf_counter()
@@ -97,12 +99,14 @@ def preprocess_scan(item: tuple[Scan, provenance.Unit], settings: PreprocessingS
     if "space_t1w" in sources:
         written = _place(scan, unit.study, sources, settings)
     else:
-        written = _from_raw(scan, unit.study, sources, settings)
+        written = _from_raw(scan, unit.study, sources, settings, threads)
     unit.record(written)
     logger.info("preprocess: %s in %.0f s", scan.id, time.perf_counter() - start)
 
 
-def _from_raw(scan: Scan, study: Path, sources: Mapping[str, Volume], settings: PreprocessingSettings) -> list[Path]:
+def _from_raw(
+    scan: Scan, study: Path, sources: Mapping[str, Volume], settings: PreprocessingSettings, threads: int
+) -> list[Path]:
     with _naming(scan, scan.t1w):
         found = chain.to_template(
             sources["t1w"],
@@ -110,7 +114,7 @@ def _from_raw(scan: Scan, study: Path, sources: Mapping[str, Volume], settings: 
             template.full(settings.periventricular_mm),
             settings,
             network=_network() if other_programs.needs_network(settings, sources) else None,
-            **other_programs.masks(sources["t1w"], sources["flair"], settings, sources),
+            **other_programs.masks(sources["t1w"], sources["flair"], settings, sources, threads),
         )
     volumes = {
         name: getattr(found, name) for name in ("t1w", "flair", "brain_mask", "lesion_mask", "jacobian", "regions")
