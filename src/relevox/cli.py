@@ -34,7 +34,7 @@ Cluster = Annotated[
     typer.Option("--cluster", help="Work on a Dask cluster: local, slurm, or the address of a scheduler."),
 ]
 SettingsFile = Annotated[Optional[Path], typer.Option("--settings", help="A study.toml.")]  # noqa: UP045
-Preset = Annotated[Optional[str], typer.Option(help="default, paper, demo or tiny.")]  # noqa: UP045
+Preset = Annotated[Optional[str], typer.Option(help="default, paper, demo, bench or tiny.")]  # noqa: UP045
 Participants = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--participant-label", help="Only these (with or without sub-); may be repeated."),

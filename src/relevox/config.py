@@ -469,6 +469,10 @@ PRESETS: dict[str, Settings] = {
         attribution=AttributionSettings(integrated_gradients_steps=8),
         analysis=AnalysisSettings(n_permutations=500),
     ),
+    "bench": Settings(
+        preprocessing=PreprocessingSettings(voxel_size_mm=4),
+        training=_SIMULATED_RECIPE,
+    ),
     "tiny": Settings(
         preprocessing=PreprocessingSettings(voxel_size_mm=8),
         network=NetworkSettings(widths=(4, 8, 8, 8), head_widths=(8, 8)),
@@ -478,7 +482,8 @@ PRESETS: dict[str, Settings] = {
         analysis=AnalysisSettings(n_permutations=99, min_lesion_scans=1),
     ),
 }
-"""Named studies. ``tiny`` goes with the simulated cohort of that name: tests in seconds."""
+"""Named studies. ``tiny`` and ``bench`` go with the simulated cohorts of those names: tests in seconds, and the paper's
+network on a 4 mm grid to mark methods of attribution with."""
 
 _EXTERNAL = {"n_repeated": 0, "score": "PDDS", "scanner_mix": "external", "prevalence": 0.5}
 """Another centre, as in the paper: other scanners, another score, as many of either class."""
@@ -487,6 +492,10 @@ PHANTOM_PRESETS: dict[str, PhantomSettings] = {
     "tiny": PhantomSettings(counterfactuals=3),
     "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, confounding=0.0, counterfactuals=8),
     "bench": PhantomSettings(n_patients=640, n_repeated=0, voxel_size_mm=4, label="all", counterfactuals=40),
+    "paper": PhantomSettings(n_patients=319, n_repeated=63, voxel_size_mm=1, label="paper", native_heads=319),
+    "paper_external": PhantomSettings(
+        n_patients=440, first_patient=1000, voxel_size_mm=1, label="paper", native_heads=440, **_EXTERNAL
+    ),
     "demo_external": PhantomSettings(n_patients=80, first_patient=1000, voxel_size_mm=4, confounding=0.0, **_EXTERNAL),
     "tiny_external": PhantomSettings(n_patients=8, first_patient=100, **_EXTERNAL),
 }

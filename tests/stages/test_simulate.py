@@ -6,11 +6,15 @@ import pytest
 from relevox.config import PhantomSettings, Settings
 from relevox.errors import InputError
 from relevox.imaging.crop import study_grid
+from relevox.phantom.causes import CAUSES, LABEL_MODELS
 from relevox.records import ScanId
 from relevox.stages import cohort, simulate, simulate_anatomies, simulate_scans
 from relevox.store import bids, images, layout, tables, template
 
 FEW = PhantomSettings(n_patients=5, n_repeated=1, voxel_size_mm=8, counterfactuals=1)
+
+
+TISSUES = ("GM", "WM", "CSF", "lesion")
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,69 @@ def test_a_folder_with_other_patients_is_refused(tmp_path):
     (tmp_path / "sub-stranger").mkdir()
     with pytest.raises(InputError, match="folder-not-empty"):
         simulate.run(tmp_path, FEW)
+
+
+def test_another_label_makes_other_images_of_the_same_anatomies(tmp_path, monkeypatch):
+    simulate.run(tmp_path, FEW, seed=3)
+    before = files_below(tmp_path)
+    monkeypatch.setattr(simulate_anatomies, "scan_anatomy", lambda *_: pytest.fail("an anatomy was made again"))
+    simulate.run(tmp_path, FEW.model_copy(update={"label": "paper", "label_draw": 1}), seed=3)
+    after = files_below(tmp_path)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert not any("/anatomies/" in name or "dseg" in name or "probseg" in name for name in changed)
+    assert {name for name in before if "desc-preproc_T1w.nii" in name} <= changed
+    assert tables.read_json(layout.path(tmp_path / simulate.TRUTH, "truth"))["label"] == "paper"
+
+
+def test_every_label_gets_a_data_set_of_the_same_anatomies(tmp_path):
+    settings = FEW.model_copy(update={"label": "all", "counterfactuals": 0, "n_repeated": 0})
+    simulate.run(tmp_path, settings, seed=3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["anatomies", *LABEL_MODELS])
+    jacobians = set()
+    for label in LABEL_MODELS:
+        truth = tables.read_json(layout.path(tmp_path / label / simulate.TRUTH, "truth"))
+        assert truth["label"] == label and truth["causes"] == LABEL_MODELS[label].weights
+        scan = bids.index(tmp_path / label, template.SPACE)[0]
+        jacobians.add(scan.derivatives["space_jacobian"].read_bytes())
+    assert len(jacobians) == 1
+    simulate.run(tmp_path, settings.model_copy(update={"label_draw": 1}), seed=3)
+    assert (tmp_path / "paper_draw-1" / "participants.tsv").exists()
+
+
+def test_the_truth_names_the_causes_that_drive_the_score_and_those_that_go_along(simulated):
+    truth = tables.read_json(layout.path(simulated / simulate.TRUTH, "truth"))
+    role = {target["cause"]: target["role"] for target in truth["targets"]}
+    assert set(role) == set(CAUSES)
+    assert {cause for cause, it in role.items() if it == "causal"} == {"periventricular_lesions", "other_lesions"}
+    rows = tables.read(layout.path(simulated / simulate.TRUTH, "truth_table"))
+    latent = [float(row["latent"]) for row in rows]
+    for target in truth["targets"]:
+        column = [float(row[f"cause_{target['cause']}"]) for row in rows]
+        assert target["correlation_with_latent"] == pytest.approx(np.corrcoef(column, latent)[0, 1])
+        if target["role"] != "causal":
+            assert (abs(target["correlation_with_latent"]) >= 0.2) == (target["role"] == "associated")
+
+
+def test_masks_of_the_causes_are_where_the_truth_says(simulated):
+    truth, space = simulated / simulate.TRUTH, template.SPACE
+    scan = bids.index(simulated, space)[0].id
+    shares = {kind: images.read(layout.path(truth, "tissue", scan, space=space, tissue=kind)).data for kind in TISSUES}
+    brain = images.read_labels(layout.path(simulated / simulate.SIMULATED, "brain_mask", scan, space=space)).data > 0
+    np.testing.assert_array_equal(sum(shares.values()) >= 0.5, brain)
+    for target in tables.read_json(layout.path(truth, "truth"))["targets"]:
+        mask = np.isin(images.read_labels(layout.path(truth, target["file"], scan, space=space)).data, target["labels"])
+        tissue = "lesion" if "lesions" in target["cause"] else "CSF" if "ventricles" in target["cause"] else "GM"
+        assert mask.any() and shares[tissue][mask].mean() > 1.2 * shares[tissue][brain].mean()
+
+
+def test_counterfactual_scans_differ_from_the_scan_where_their_cause_is(simulated):
+    truth, space = simulated / simulate.TRUTH, template.SPACE
+    changes = tables.read_json(layout.path(truth, "truth"))["counterfactuals"]
+    for scan in bids.index(simulated, space):
+        for cause in changes:
+            file = layout.path(truth, "counterfactual", scan.id, space=space, desc=f"changed_{cause}", suffix="FLAIR")
+            assert file.exists() == (scan.id.participant == "sub-001")
+            if file.exists() and cause != "lateral_ventricles":
+                difference = images.read(file).data - images.read(scan.derivatives["space_flair"]).data
+                assert np.abs(difference).max() > 0 and (difference == 0).mean() > 0.3

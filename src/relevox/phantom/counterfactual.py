@@ -1,4 +1,10 @@
-"""The same patient with one cause changed: what the image would look like without it, or with more of it."""
+"""The same patient with one cause changed: what the image would look like without it, or with more of it.
+
+Lesions of one kind are healed, or one lobe's sulci widen at the expense of its
+cortex. Both change the image where the cause is and nowhere else, and leave
+every other cause as it was. Ventricles cannot grow alone: what lies around
+them moves.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +12,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from relevox.phantom.anatomy import LOBES, VENTRICLES, TemplateMaps, make_anatomy
-from relevox.phantom.causes import LESIONS
+from relevox.phantom.anatomy import Anatomy, TemplateMaps, make_anatomy
+from relevox.phantom.atrophy import LOBES, VENTRICLES, thinned
+from relevox.phantom.causes import LESIONS, REGIONS
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.patient import Patient, shares_with
 
-LOSS, GROWTH = 0.10, 0.40
-"""Added to the log volume that a lobe has lost, and to the ventricles' log volume."""
+LOSS, GROWTH = 0.10, 0.20
+"""Taken from the log volume of a lobe's cortex, added to the ventricles'."""
 
 CHANGES = {
     **dict.fromkeys(LESIONS, "removed: healthy tissue in its place"),
-    **dict.fromkeys(LOBES, f"log volume lower by {LOSS:g}, as drawn"),
-    VENTRICLES: f"log volume higher by {GROWTH:g}, as drawn",
+    **dict.fromkeys(LOBES, f"log volume lower by {LOSS:g}: fluid takes the place of cortex within voxels"),
+    VENTRICLES: f"log volume higher by {GROWTH:g}: the tissue around them moves",
 }
 """What is changed, by cause."""
 
@@ -44,7 +51,17 @@ def changed_shares(maps: TemplateMaps, planned: PlannedScan, patient: Patient) -
     inner, outer = patient.lesions
     for cause, left in zip(LESIONS, (outer, inner), strict=True):
         yield cause, shares_with(patient.anatomy, left)
-    for region in (*LOBES, VENTRICLES):
-        more = dict(planned.change)
-        more[region] += GROWTH if region == VENTRICLES else LOSS
-        yield region, shares_with(make_anatomy(maps, patient.velocity, more), patient.lesions.mask)
+    for lobe in LOBES:
+        yield lobe, shares_with(_atrophied(patient, lobe), patient.lesions.mask)
+    grown = dict(planned.change) | {VENTRICLES: planned.change[VENTRICLES] + GROWTH}
+    yield VENTRICLES, shares_with(make_anatomy(maps, patient.velocity, grown), patient.lesions.mask)
+
+
+def _atrophied(patient: Patient, lobe: str) -> Anatomy:
+    """Move the borders within a lobe's voxels until its cortex has lost ``LOSS`` of log volume to fluid."""
+    where = patient.regions == REGIONS.index(lobe) + 1
+    fractions = np.stack([patient.anatomy.grey, patient.anatomy.white, patient.anatomy.csf])
+    column = fractions[:, where][:, :, None, None]  # as a block of one voxel by one
+    fractions[:, where] = thinned(column, -LOSS, 0.0)[:, :, 0, 0]
+    grey, white, csf = fractions
+    return patient.anatomy._replace(grey=grey, white=white, csf=csf)

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relevox.phantom.anatomy import TemplateMaps
+from relevox.phantom.anatomy import TemplateMaps, make_anatomy
 from relevox.phantom.causes import REGIONS
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, tissue_signals
 from relevox.phantom.counterfactual import changed_shares
 from relevox.phantom.patient import Patient, cause_volumes, make_patient, native_volumes, pooled, tissue_shares
 from relevox.phantom.scanner import acquire
-from relevox.phantom.warping import exponential, jacobian_determinant
 
 LESION_SHARE = 0.3
 """A voxel of the image is lesion when at least this share of it is: at 4 mm this keeps the volume."""
@@ -40,7 +39,8 @@ class ScanAnatomy(NamedTuple):
     jacobian: np.ndarray
     """float32 J = d(template volume) / d(patient's volume), without the affine part."""
     disease_jacobian: np.ndarray
-    """float32 the disease's part of it: J over the J of the same head without disease."""
+    """float32 the part of it that is this patient's change: J over the J of a head of the same shape with the average
+    patient's volumes."""
     volumes_ml: Mapping[str, float]
     """The six native volumes of the logistic regression."""
     causes_ml: Mapping[str, float]
@@ -94,17 +94,16 @@ def scan_anatomy(
         share(patient.lesions.other),
         _regions(patient, block),
         pooled(patient.anatomy.jacobian, block),
-        pooled(disease_jacobian(patient, maps.voxel_size_mm), block),
+        pooled(disease_jacobian(maps, patient), block),
         native_volumes(patient.anatomy, patient.lesions, patient.voxel_ml),
         cause_volumes(patient),
         {cause: share(image) for cause, image in changed},
     )
 
 
-def disease_jacobian(patient: Patient, voxel_size_mm: float) -> np.ndarray:
-    """Return J over the J of the same head without disease, ``(x, y, z)`` float32."""
-    healthy = jacobian_determinant(exponential(patient.velocity, voxel_size_mm), voxel_size_mm)
-    return patient.anatomy.jacobian / healthy
+def disease_jacobian(maps: TemplateMaps, patient: Patient) -> np.ndarray:
+    """Return J over the J of a head of the same shape with the average patient's volumes, ``(x, y, z)`` float32."""
+    return patient.anatomy.jacobian / make_anatomy(maps, patient.velocity, {}).jacobian
 
 
 def render(

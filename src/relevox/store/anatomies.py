@@ -57,7 +57,7 @@ def read(root: Path, scan: ScanId, space: str) -> ScanAnatomy:
     card = read_card(root, scan, space)
     path = layout.existing(root, "anatomy", scan, space=space)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
             changed = {n.removeprefix(_CHANGED): file[n] for n in file.files if n.startswith(_CHANGED)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
