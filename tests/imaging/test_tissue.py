@@ -4,7 +4,14 @@ from scipy import ndimage
 
 from relevox.errors import ImageError
 from relevox.imaging.quality import dice
-from relevox.imaging.tissue import TEMPLATE_CSF, TEMPLATE_GREY, TEMPLATE_WHITE, segment, template_fractions
+from relevox.imaging.tissue import (
+    TEMPLATE_CSF,
+    TEMPLATE_GREY,
+    TEMPLATE_WHITE,
+    _posterior,
+    segment,
+    template_fractions,
+)
 
 
 @pytest.fixture
@@ -38,6 +45,37 @@ def test_scanner_units_do_not_matter(labelled):
     t1w, mask, *priors, _ = labelled
     first, second = segment(t1w, mask, *priors), segment(1000 * t1w, mask, *priors)
     assert np.allclose(first, second, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def thick_slices():
+    """Fine truth, seen in slices three voxels thick and through a blur, with a prior that knows half of it."""
+    rng = np.random.default_rng(1)
+    field = ndimage.gaussian_filter(rng.normal(size=(3, 54, 54, 54)), (0, 3, 3, 3))
+    fine = np.stack([field.argmax(axis=0) == k for k in range(3)]).astype(float)
+    shares = ndimage.uniform_filter(fine, (0, 2, 2, 3))  # (3, x, y, z): what of each voxel is CSF, grey, white
+    t1w = np.tensordot([0.35, 0.86, 1.0], shares, axes=1) + rng.normal(0, 0.03, shares.shape[1:])
+    priors = [ndimage.gaussian_filter(share, 3) for share in fine]
+    return t1w, shares, priors
+
+
+def test_mixed_voxels_are_divided_so_that_volumes_are_true(thick_slices):
+    t1w, shares, (csf, grey, white) = thick_slices
+    found = segment(t1w, np.ones(t1w.shape, dtype=bool), grey, white, csf)
+    for estimate, truth in zip(found, shares[[1, 2, 0]], strict=True):
+        assert estimate.sum() == pytest.approx(truth.sum(), rel=0.05)
+        assert np.corrcoef(estimate.ravel(), truth.ravel())[0, 1] > 0.9
+
+
+def test_a_voxel_halfway_between_two_tissues_is_half_of_each():
+    prior = np.full((3, 1), 1 / 3)
+    _, fractions = _posterior(np.array([0.8]), prior, np.array([-5.0, 0.6, 1.0]), 0.02)
+    assert fractions[:, 0] == pytest.approx([0, 0.5, 0.5], abs=0.05)
+
+
+def test_an_intensity_far_from_every_tissue_goes_to_the_nearest():
+    _, fractions = _posterior(np.array([90.0]), np.full((3, 1), 1 / 3), np.array([0.3, 0.8, 1.0]), 0.02)
+    assert fractions[:, 0].tolist() == [0, 0, 1]
 
 
 def test_priors_decide_where_intensity_cannot(labelled):
