@@ -206,6 +206,7 @@ def to_template(
             "volume_factor": float(1 / (1000 * native_ml)),
             "warped_correlation": quality.correlation(warped[core], fixed.data[core]),
             "folded_share": float(np.mean(determinant.data[core] <= 0)),
+            "folded_voxels": float(np.count_nonzero(determinant.data[core] <= 0)),
             "crop_loss": crop.crop_loss(mask),
             "t1w_missing_share": _missing_share(t1w, whole, matrix, template.brain_mask),
             "flair_missing_share": _missing_share(flair, whole, flair_to_t1w @ matrix, template.brain_mask),
