@@ -92,6 +92,19 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     assert "ANTS_RANDOM_SEED" not in os.environ
 
 
+def test_the_callers_threads_count_whatever_the_environment_offers(monkeypatch):
+    """Or a scan's transforms would depend on the number of workers."""
+    name = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+    monkeypatch.setenv(name, "8")
+    with ants._ants(1):
+        assert os.environ[name] == "1"
+    assert os.environ[name] == "8"
+    monkeypatch.delenv(name)
+    with ants._ants(3):
+        assert os.environ[name] == "3"
+    assert name not in os.environ
+
+
 def test_sheared_images_are_refused():
     fixed, _ = head()
     sheared = fixed.affine.copy()

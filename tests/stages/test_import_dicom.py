@@ -5,7 +5,9 @@ import stat
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from relevox.cli import app
 from relevox.engines import dcm2niix
 from relevox.errors import EngineError, InputError, Problems, StudyError
 from relevox.records import ScanId
@@ -163,3 +165,11 @@ def test_pseudonyms_inside_the_data_set_a_missing_folder_and_a_missing_program_a
     monkeypatch.setattr(type(dcm2niix.PROGRAM), "find", lambda self: None)
     with pytest.raises(EngineError, match="not installed"):
         run(tmp_path, dicom)
+
+
+def test_the_command_says_how_many_sessions_and_where_the_names_are(tmp_path, dicom):
+    examination(dicom)
+    ids = tmp_path / "private" / "ids.tsv"
+    done = CliRunner().invoke(app, ["import", str(dicom), str(tmp_path / "bids"), "--ids", str(ids)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("1 sessions were written") and str(ids) in done.stdout

@@ -130,20 +130,22 @@ def _linear(
 @contextmanager
 def _ants(threads: int) -> Iterator[tuple]:
     """Lend antspyx, seeded, with a folder that is gone afterwards."""
-    # ITK reads the number of threads once, when it is first used.
-    os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", str(threads))
-    import ants
-
-    before = os.environ.get("ANTS_RANDOM_SEED")
-    os.environ["ANTS_RANDOM_SEED"] = _SEED
+    # ITK reads the number of threads once, when it is first used. A worker's environment may offer more: the caller's
+    # number counts, or results would depend on how many workers there are.
+    ours = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads), "ANTS_RANDOM_SEED": _SEED}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
+        import ants
+
         with tempfile.TemporaryDirectory(prefix="relevox-") as folder:
             yield ants, Path(folder)
     finally:
-        if before is None:
-            del os.environ["ANTS_RANDOM_SEED"]
-        else:
-            os.environ["ANTS_RANDOM_SEED"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _register(ants, folder: Path, fixed, moving, **options) -> dict:
