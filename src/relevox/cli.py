@@ -186,10 +186,12 @@ def evaluate(out: Study, workers: Workers = 0) -> None:
 
 @_command()
 def explain(out: Study, workers: Workers = 0, cluster: Cluster = None) -> None:
-    """Make the attention maps of every test scan."""
+    """Make the attention maps of every test scan, and check whether they can be believed."""
     from relevox.stages import explain as stage
+    from relevox.stages import explain_checks
 
     _again(out, stage.run, workers, cluster)
+    _again(out, explain_checks.run, workers, cluster)
 
 
 @_command()
@@ -534,13 +536,13 @@ def _participant_level(bids, study, settings, workers, participants=None, skip_b
 
 
 def _group_level(bids, study, settings, workers, before_report=None, tensorboard=False) -> None:
-    from relevox.stages import analyse, cohort, evaluate, explain, train
+    from relevox.stages import analyse, cohort, evaluate, explain, explain_checks, train
     from relevox.stages import report as report_stage
 
     workers = _local(workers)
     cohort.run(bids, study, settings)
     train.run(study, settings, workers, events=tensorboard)
-    for stage in (evaluate, explain, analyse):
+    for stage in (evaluate, explain, explain_checks, analyse):
         stage.run(study, settings, workers)
     if before_report is not None:
         before_report()

@@ -293,6 +293,21 @@ class AttributionSettings(_Section):
     """Dotted name of the layer, ``blocks.block3`` say; empty: the last one with more than one position."""
 
 
+class ChecksSettings(_Section):
+    """How far the maps can be believed: what is measured on some test scans of every fold."""
+
+    methods: tuple[Method, ...] = ("lrp", "integrated_gradients", "gradient_input", "gradcam")
+    """Whose maps are checked; they need not be among those that are written."""
+    scans_per_fold: Annotated[int, Field(ge=0)] = 2
+    """Of different patients, drawn by the seed; 0 checks nothing."""
+    supervoxels: PositiveInt = 200
+    """Patches a brain is cut into."""
+    perturbation_steps: PositiveInt = 10
+    """Measurements along an order of regions or supervoxels."""
+    random_orders: PositiveInt = 4
+    """Orders by chance a scan, whose mean the maps are held against."""
+
+
 class AnalysisSettings(_Section):
     """Group analysis of the maps (SPEC 6.1-6.3)."""
 
@@ -335,6 +350,7 @@ class Settings(_Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     attribution: AttributionSettings = AttributionSettings()
+    checks: ChecksSettings = ChecksSettings()
     analysis: AnalysisSettings = AnalysisSettings()
 
 
@@ -467,6 +483,7 @@ PRESETS: dict[str, Settings] = {
         # mirrored scans double every epoch; more of them only fit the noise of the labels
         training=_SIMULATED_RECIPE.model_copy(update={"max_epochs": 6}),
         attribution=AttributionSettings(integrated_gradients_steps=8),
+        checks=ChecksSettings(scans_per_fold=1),
         analysis=AnalysisSettings(n_permutations=500),
     ),
     "bench": Settings(
@@ -479,6 +496,7 @@ PRESETS: dict[str, Settings] = {
         training=_SIMULATED_RECIPE.model_copy(update={"n_folds": 3, "max_epochs": 2, "batch_size": 4}),
         evaluation=EvaluationSettings(n_bootstrap=200),
         attribution=AttributionSettings(integrated_gradients_steps=4),
+        checks=ChecksSettings(scans_per_fold=1, supervoxels=40, perturbation_steps=4, random_orders=2),
         analysis=AnalysisSettings(n_permutations=99, min_lesion_scans=1),
     ),
 }

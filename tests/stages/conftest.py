@@ -9,7 +9,7 @@ import torch
 from relevox import config
 from relevox.config import preset
 from relevox.records import Cohort, Observation, Prediction, ScanId, Volume
-from relevox.stages import benchmark, benchmark_plant, evaluate, explain, train, validate
+from relevox.stages import benchmark, benchmark_plant, evaluate, explain, explain_checks, train, validate
 from relevox.store import images, layout, models, provenance, tables
 from relevox.store.atomic import write_text
 
@@ -22,6 +22,7 @@ def one_thread():
         patch.setattr(benchmark_plant, "threads_each", lambda workers: 1)
         patch.setattr(evaluate, "threads_each", lambda workers: 1)
         patch.setattr(explain, "cores", lambda: 1)
+        patch.setattr(explain_checks, "threads_each", lambda workers: 1)
         patch.setattr(validate, "threads_each", lambda workers: 1)
         patch.setattr(benchmark, "cores", lambda: 1)
         torch.set_num_threads(1)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from relevox.statistics.resampling import correlation, correlation_over_patients, mean_over_patients, resample
+from relevox.statistics.resampling import (
+    correlation,
+    correlation_over_patients,
+    mean_over_patients,
+    means_over_patients,
+    resample,
+)
 
 
 def drawn(n=60, seed=0):
@@ -111,3 +117,21 @@ def test_what_is_not_defined_is_nan():
     assert np.isnan(correlation(np.ones(5), np.arange(5)))
     assert np.isnan(correlation(np.array([1.0]), np.array([2.0])))
     assert np.isnan(correlation_over_patients(np.ones(5), np.arange(5), np.arange(5)).ci_low)
+
+
+def test_many_means_at_once_are_the_means_one_by_one():
+    rng = np.random.default_rng(0)
+    values, patients = rng.standard_normal((3, 20)), np.repeat(np.arange(10), 2)
+    together = means_over_patients(values, patients, n_bootstrap=200)
+    alone = [mean_over_patients(row, patients, n_bootstrap=200) for row in values]
+    for a, b in zip(together, alone, strict=True):
+        assert [*vars(a).values()] == pytest.approx([*vars(b).values()])
+
+
+def test_each_of_many_means_is_over_the_scans_where_it_is_known():
+    values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3, [5.0, 5.0, 5.0]])
+    first, none, constant = means_over_patients(values, np.array(["a", "b", "c"]), n_bootstrap=100)
+    assert (first.value, first.n) == (2.0, 2)
+    assert first.ci_low < 2 < first.ci_high
+    assert np.isnan(none.value) and none.n == 0
+    assert (constant.value, constant.ci_low, constant.ci_high, constant.n) == (5.0, 5.0, 5.0, 3)

@@ -177,6 +177,40 @@ def mean_over_patients(
     return _estimated(_weighted_mean, np.asarray(values, float)[None], patients, n_bootstrap, confidence, seed)
 
 
+def means_over_patients(
+    values: np.ndarray, patients: np.ndarray, n_bootstrap: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> list[Estimate]:
+    """Average many measures over the same scans at once; every one meets the same samples of patients.
+
+    Parameters
+    ----------
+    values : array-like, (k, n)
+        k measures of n scans; each is averaged over the scans where it is known.
+    patients, n_bootstrap, confidence, seed
+        As for :func:`mean_over_patients`.
+
+    Returns
+    -------
+    list of Estimate
+        One a measure. Patients without a value of it count among the patients drawn, unlike in
+        :func:`mean_over_patients`.
+    """
+    values = np.asarray(values, float)
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0)
+
+    def means(weights: np.ndarray) -> np.ndarray:
+        total = known.astype(float) @ weights.T  # (k, samples)
+        return np.divide(filled @ weights.T, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+    found = resample(means, patients, n_bootstrap, seed)
+    ends = found.interval(confidence)
+    return [
+        Estimate(float(value), float(low), float(high), int(n))
+        for value, (low, high), n in zip(found.value, ends, known.sum(axis=1), strict=True)
+    ]
+
+
 def correlation_over_patients(
     x: np.ndarray,
     y: np.ndarray,

@@ -78,6 +78,10 @@ PATTERNS: dict[str, str] = {
     "relevance": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.nii.gz",
     "relevance_card": "attribution/{scan}/{key}_space-{space}_desc-{method}_relevance.json",
     "occlusion": "attribution/{scan}/{key}_desc-occlusion_regions.tsv",
+    # whether the maps can be believed
+    "checks_fold": "checks/fold-{fold}_checks.tsv",
+    "checks": "checks/checks.tsv",
+    "checks_summary": "checks/checks_summary.tsv",
     # group analysis
     "group_map": "analysis/group-{group}_desc-{desc}_{statistic}.nii.gz",
     "group_stack": "analysis/.stack/{desc}.npy",

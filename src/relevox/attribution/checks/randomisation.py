@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,8 +14,23 @@ from relevox.attribution.methods import attribute
 from relevox.attribution.output import evaluating, forward
 from relevox.errors import ModelError
 
+Group = Callable[[str], str]
+"""Dotted name of a layer to the name of its group; the layers of a group are drawn together."""
 
-def layers_from_output(model: nn.Module, x: torch.Tensor, depth: int = 2) -> dict[str, list[str]]:
+
+def by_block(name: str) -> str:
+    """Group the layers of a block, and those of the head.
+
+    Examples
+    --------
+    >>> by_block("blocks.block4.main.0"), by_block("head.5")
+    ('blocks.block4', 'head')
+    """
+    parts = name.split(".")
+    return ".".join(parts[:2]) if len(parts) > 2 else parts[0]
+
+
+def layers_from_output(model: nn.Module, x: torch.Tensor, group: Group = by_block) -> dict[str, list[str]]:
     """Group the layers that have weights, in the order from the output to the input.
 
     Parameters
@@ -24,9 +39,8 @@ def layers_from_output(model: nn.Module, x: torch.Tensor, depth: int = 2) -> dic
         Left as found.
     x : torch.Tensor
         ``(b, c, x, y, z)``: one pass tells the order.
-    depth : int
-        Parts of the dotted name that make a group: with 2, ``blocks.block4.main.0`` belongs to
-        ``blocks.block4``, and so do the other layers of that block.
+    group : callable
+        Name of a layer to that of its group; ``str`` draws layer by layer.
 
     Returns
     -------
@@ -47,20 +61,22 @@ def layers_from_output(model: nn.Module, x: torch.Tensor, depth: int = 2) -> dic
             handle.remove()
     groups: dict[str, list[str]] = {}
     for name in reversed(called):
-        members = groups.setdefault(".".join(name.split(".")[:depth]), [])
+        members = groups.setdefault(group(name), [])
         if name not in members:
             members.append(name)
     return groups
 
 
-def cascade(model: nn.Module, x: torch.Tensor, seed: int = 0, depth: int = 2) -> Iterator[tuple[str, nn.Module]]:
+def cascade(
+    model: nn.Module, x: torch.Tensor, seed: int = 0, group: Group = by_block
+) -> Iterator[tuple[str, nn.Module]]:
     """Yield the model with ever more layers drawn again, the last layer first.
 
     Parameters
     ----------
     model : torch.nn.Module
         Every layer with weights must have ``reset_parameters``, as torch's own have. It is not changed.
-    x, depth
+    x, group
         As for :func:`layers_from_output`.
     seed : int
         Of the weights.
@@ -79,7 +95,7 @@ def cascade(model: nn.Module, x: torch.Tensor, seed: int = 0, depth: int = 2) ->
     """
     other = copy.deepcopy(model)
     modules = dict(other.named_modules())
-    for step, (group, names) in enumerate(layers_from_output(model, x, depth).items()):
+    for step, (drawn, names) in enumerate(layers_from_output(model, x, group).items()):
         devices = [x.device] if x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(1_000_003 * seed + step)
@@ -91,7 +107,7 @@ def cascade(model: nn.Module, x: torch.Tensor, seed: int = 0, depth: int = 2) ->
                         code="model-not-resettable",
                     )
                 modules[name].reset_parameters()
-        yield group, other
+        yield drawn, other
 
 
 def randomisation(
@@ -101,7 +117,8 @@ def randomisation(
     brain: np.ndarray,
     method: str = "lrp",
     seed: int = 0,
-    depth: int = 2,
+    group: Group = by_block,
+    trained: torch.Tensor | None = None,
     **options: object,
 ) -> list[tuple[str, list[Similarity]]]:
     """Compare the maps of ever more randomised networks with the map of the trained one.
@@ -118,8 +135,10 @@ def randomisation(
         The voxels that are compared.
     method : str
         As for :func:`relevox.attribution.attribute`.
-    seed, depth
+    seed, group
         As for :func:`cascade`.
+    trained : torch.Tensor, optional
+        The trained network's maps, where they are known, ``(b, c, x, y, z)``.
     **options
         Of the method.
 
@@ -129,9 +148,11 @@ def randomisation(
         Per step: the group that was drawn last, and each scan's map against the trained
         network's. NaN where the randomised network gives an empty map.
     """
-    trained = brain_values(attribute(model, x, target, method, **options).relevance, brain)
+    if trained is None:
+        trained = attribute(model, x, target, method, **options).relevance
+    before = brain_values(trained, brain)
     steps = []
-    for group, other in cascade(model, x, seed, depth):
-        drawn = brain_values(attribute(other, x, target, method, **options).relevance, brain)
-        steps.append((group, [similarity(a, b) for a, b in zip(trained, drawn, strict=True)]))
+    for name, other in cascade(model, x, seed, group):
+        after = brain_values(attribute(other, x, target, method, **options).relevance, brain)
+        steps.append((name, [similarity(a, b) for a, b in zip(before, after, strict=True)]))
     return steps
