@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from relevox.errors import InputError
-from relevox.statistics.localisation import auc, chance, changed_voxels, localise
+from relevox.statistics.localisation import auc, chance, changed_voxels, localise, matched_auc
 
 
 def test_a_uniform_map_is_at_chance_exactly():
@@ -80,3 +80,20 @@ def test_the_changed_voxels_are_the_fewest_that_hold_the_share():
     assert changed_voxels(change, 0.5).sum() == 2
     assert changed_voxels(change, 1.0).sum() == 3
     assert not changed_voxels(np.zeros((2, 2)), 0.5).any()
+
+
+def test_the_average_precision_is_that_of_scikit_learn_ties_included():
+    rng = np.random.default_rng(1)
+    values, target = rng.integers(0, 9, 300).astype(float), rng.random(300) < 0.2
+    assert localise(values, target).average_precision == pytest.approx(average_precision_score(target, values))
+
+
+def test_matched_by_brightness_a_map_of_brightness_tells_nothing():
+    rng = np.random.default_rng(2)
+    positive = rng.random(4000) < 0.5
+    brightness = rng.normal(size=4000) + positive
+    place = rng.normal(size=4000) + positive
+    assert auc(brightness, positive) > 0.7
+    assert matched_auc(brightness, positive, brightness, n_bins=50) == pytest.approx(0.5, abs=0.03)
+    assert matched_auc(place, positive, brightness) > 0.7
+    assert np.isnan(matched_auc(place, np.ones(4000, dtype=bool), brightness))

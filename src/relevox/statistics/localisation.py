@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
 
 from relevox.errors import InputError
 
@@ -57,24 +56,65 @@ def localise(relevance: np.ndarray, target: np.ndarray) -> Localisation:
     >>> localise(np.array([3.0, 1.0, 1.0, 1.0, 0.0, 0, 0, 0]), np.arange(8) < 4).enrichment
     2.0
     """
-    relevance, target = np.asarray(relevance, dtype=np.float64), np.asarray(target, dtype=bool)
-    if relevance.ndim != 1 or relevance.shape != target.shape or not np.isfinite(relevance).all():
-        raise InputError(
-            f"expected finite relevance and target of one length, but got {relevance.shape} and {target.shape}",
-            code="localisation-shape",
+    return RankedMap(relevance).score(target)
+
+
+class RankedMap:
+    """One map, ranked once, to be held against many targets.
+
+    Parameters
+    ----------
+    relevance : array-like, (v,)
+        As for :func:`localise`.
+
+    Raises
+    ------
+    InputError
+        For relevance that is not finite, or not a vector.
+    """
+
+    def __init__(self, relevance: np.ndarray) -> None:
+        relevance = np.asarray(relevance, dtype=np.float64)
+        if relevance.ndim != 1 or not np.isfinite(relevance).all():
+            raise InputError(
+                f"expected finite relevance over voxels, but got the shape {relevance.shape}", code="localisation-shape"
+            )
+        self.positive = np.maximum(relevance, 0.0)
+        self.order = np.argsort(-self.positive, kind="stable")
+        self.ranks = rankdata(self.positive)
+        highest_first = self.positive[self.order]
+        # where a run of equal values ends: ties are taken together
+        self.ends = np.flatnonzero(np.append(np.diff(highest_first) != 0, True))
+
+    def score(self, target: np.ndarray) -> Localisation:
+        """Score the map against one target, ``(v,)`` bool; see :func:`localise`."""
+        target = np.asarray(target, dtype=bool)
+        if target.shape != self.positive.shape:
+            raise InputError(
+                f"expected finite relevance and target of one length, but got {self.positive.shape} and {target.shape}",
+                code="localisation-shape",
+            )
+        if _too_small(target):
+            return Localisation(*[np.nan] * 6)
+        total, inside = self.positive.sum(), int(target.sum())
+        mass = self.positive[target].sum() / total if total > 0 else np.nan
+        found = np.cumsum(target[self.order])[self.ends]  # of the target, down to each run's end
+        precision, gained = found / (self.ends + 1), np.diff(found, prepend=0)
+        return Localisation(
+            enrichment=float(mass / target.mean()),
+            relevance_mass=float(mass),
+            auc=_auc_of_ranks(self.ranks, target),
+            rank_accuracy=self._share_of_highest(target, inside),
+            average_precision=float((precision * gained).sum() / inside),
+            pointing=self._share_of_highest(target, 1),
         )
-    if _too_small(target):
-        return Localisation(*[np.nan] * 6)
-    positive = np.maximum(relevance, 0.0)
-    mass = positive[target].sum() / positive.sum() if positive.any() else np.nan
-    return Localisation(
-        enrichment=float(mass / target.mean()),
-        relevance_mass=float(mass),
-        auc=auc(positive, target),
-        rank_accuracy=_share_of_highest(positive, target, int(target.sum())),
-        average_precision=float(average_precision_score(target, positive)),
-        pointing=_share_of_highest(positive, target, 1),
-    )
+
+    def _share_of_highest(self, target: np.ndarray, k: int) -> float:
+        """Share of the k highest that lie in the target; of ties at the edge, as many as chance would take."""
+        run = int(np.searchsorted(self.ends, k - 1))
+        start, stop = (self.ends[run - 1] + 1 if run else 0), self.ends[run] + 1
+        above, tied = target[self.order[:start]].sum(), target[self.order[start:stop]].mean()
+        return float((above + (k - start) * tied) / k)
 
 
 def chance(target: np.ndarray) -> Localisation:
@@ -123,11 +163,33 @@ def _too_small(target: np.ndarray) -> bool:
     return min(inside, len(target) - inside) < FEWEST_VOXELS
 
 
-def _share_of_highest(values: np.ndarray, target: np.ndarray, k: int) -> float:
-    """Share of the k highest values that lie in the target; of ties at the edge, as many as chance would take."""
-    threshold = np.partition(values, len(values) - k)[len(values) - k]
-    above, tied = values > threshold, values == threshold
-    return float((target[above].sum() + (k - above.sum()) * target[tied].mean()) / k)
+def matched_auc(values: np.ndarray, positive: np.ndarray, matched_by: np.ndarray, n_bins: int = 5) -> float:
+    """AUC among voxels that look alike: pairs are only made within bins of a third quantity.
+
+    Parameters
+    ----------
+    values : array-like, (v,)
+        For example relevance.
+    positive : array-like, (v,) bool
+        For example lesions of one kind against the other.
+    matched_by : array-like, (v,)
+        For example brightness; the bins are its quantiles.
+    n_bins : int
+        How many.
+
+    Returns
+    -------
+    float
+        Mean over the bins, weighted by their pairs; NaN where no bin has both kinds.
+    """
+    values, matched_by = np.asarray(values, dtype=np.float64), np.asarray(matched_by, dtype=np.float64)
+    positive = np.asarray(positive, dtype=bool)
+    if not len(values):
+        return float("nan")
+    bins = np.searchsorted(np.quantile(matched_by, np.arange(1, n_bins) / n_bins), matched_by)
+    found = np.array([auc(values[bins == b], positive[bins == b]) for b in range(n_bins)])
+    pairs = np.array([float(positive[bins == b].sum() * (~positive[bins == b]).sum()) for b in range(n_bins)])
+    return float((found[pairs > 0] * pairs[pairs > 0]).sum() / pairs.sum()) if pairs.any() else float("nan")
 
 
 def auc(values: np.ndarray, positive: np.ndarray) -> float:
@@ -140,9 +202,11 @@ def auc(values: np.ndarray, positive: np.ndarray) -> float:
     positive : array-like, (n,) bool
         Which are positive.
     """
-    positive = np.asarray(positive, dtype=bool)
+    return _auc_of_ranks(rankdata(values), np.asarray(positive, dtype=bool))
+
+
+def _auc_of_ranks(ranks: np.ndarray, positive: np.ndarray) -> float:
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if n_positive == 0 or n_negative == 0:
         return float("nan")
-    rank_sum = rankdata(values)[positive].sum()
-    return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
