@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from relevox.attribution import attribute, mean_scan
+from relevox.attribution import METHODS
 from relevox.config import Settings
 from relevox.engines.workers import cores, raise_failures, run_all
-from relevox.errors import StudyError
-from relevox.learning.device import choose_device
-from relevox.learning.inputs import load_batch
-from relevox.records import Cohort, Fold, ScanId
+from relevox.records import Cohort, ScanId
 from relevox.stages.benchmark_explained import COLUMNS as EXPLAINED_COLUMNS
 from relevox.stages.benchmark_explained import explained_rows
+from relevox.stages.benchmark_fold import Key, measure_fold
+from relevox.stages.benchmark_truth import LESIONS, TRUTH, Truth, read_causes, read_truth
+from relevox.statistics.causes import R2, R2_OF_GROUPS, explained_by_causes
 from relevox.statistics.folds import cohort_rounds
-from relevox.statistics.localisation import localise
-from relevox.statistics.resampling import Estimate, correlation, correlation_over_patients, mean_over_patients
-from relevox.store import explanations, layout, models, provenance, tables
+from relevox.statistics.resampling import Estimate, correlation_over_patients, mean_over_patients
+from relevox.store import explanations, layout, provenance, tables
+
+__all__ = ["COLUMNS", "TRUTH", "run"]
 
 logger = logging.getLogger("relevox")
-
-TRUTH = "derivatives/truth"
-"""Where a simulated data set keeps its causes; no other stage reads it."""
-
-TARGETS = {"periventricular_lesions": 1, "other_lesions": 2}
-"""Labels of the causes' images."""
-
-BASELINES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "absolute_input": lambda x, mean: np.abs(x),
-    "absolute_difference": lambda x, mean: np.abs(x - mean),
-}
-"""Maps that know no network: what a method has to beat. ``(c, x, y, z)`` each."""
-
-SIGNED = ("integrated_gradients",)
-"""Methods whose relevance has both signs."""
 
 OCCLUDED = {
     "periventricular_lesions": ("periventricular_white_matter",),
@@ -50,25 +35,28 @@ OCCLUDED = {
         "occipital_white_matter",
     ),
 }
-"""Regions whose occlusion should follow a cause."""
+"""Regions whose occlusion should follow a cause; other causes are regions themselves."""
 
-SCANS_SWAPPED = 2
-"""Per fold: scans whose maps of both classes are compared."""
+EXTRA_SCANS = 8
+"""Per fold: scans that are also explained by the methods the study did not use."""
 
 COLUMNS = ("method", "target", "measure", "value", "ci_low", "ci_high", "n")
+SCAN_COLUMNS = ("participant_id", "session_id", "method", "target", "measure", "value")
 
 
-def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
+def run(bids: Path, study: Path, settings: Settings, workers: int = 1, extra_scans: int = EXTRA_SCANS) -> None:
     """Measure what the maps find of the known causes (PHANTOM, "What maps find").
 
-    1. Per scan and map: enrichment, relevance mass and voxel AUC of periventricular
-       and of other lesions, in the brain, by positive relevance; for signed maps by
-       absolute relevance too; the same for maps that know no network.
-    2. Class swap: correlation of the maps of the two classes, two scans a fold.
-    3. Region occlusion: correlation of the change towards class 1 with what the
-       cause in that region adds to the score (weight times root of the lesion load).
-    4. What the network used: its logit regressed on the causes.
-    5. What planted lesions and the true Jacobian explain of the maps' variance, beside the measured ones.
+    1. Per scan and map: localisation of every cause's mask, by positive relevance, for signed maps by
+       absolute relevance too; the same for maps that know no network, and for chance.
+    2. Per scan with counterfactual images: localisation of what one cause alone changes in the image, and
+       what that change does to the network's answer.
+    3. Lesions of one kind against the other at equal brightness.
+    4. Class swap: correlation of the maps of the two classes, two scans a fold.
+    5. Region occlusion: correlation of the change towards class 1 with what the
+       cause in that region adds to the score (weight times the cause).
+    6. What the network used: its logit regressed on all causes and the scanner.
+    7. What planted lesions and the true Jacobian explain of the maps' variance, beside the measured ones.
 
     Parameters
     ----------
@@ -80,22 +68,64 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
         ``attribution``, ``evaluation`` (bootstrap) and ``seed``.
     workers : int
         Folds at once.
+    extra_scans : int
+        Per fold: scans that are also explained by the methods that ``attribution.methods`` does not name.
 
     Raises
     ------
     StudyError
         When the data set has no truth, or a scan has not been explained.
     """
-    truth = Path(bids) / TRUTH
-    if not layout.path(truth, "truth").exists():
-        raise StudyError(
-            "expected a simulated data set, but it has no known causes",
-            code="truth-missing",
-            file=f"{TRUTH}/{layout.PATTERNS['truth']}",
-            remedy="the benchmark is for data sets made by relevox simulate",
-        )
+    truth = read_truth(bids, settings.preprocessing.space)
     cohort = tables.read_cohort(study)
-    unit = provenance.Unit(
+    unit = _unit(truth, study, settings, cohort, extra_scans)
+    if unit.is_current():
+        logger.info("benchmark: up to date")
+        return
+    measured = _measure(truth, study, settings, cohort, workers, extra_scans)
+    options = {
+        "n_bootstrap": settings.evaluation.n_bootstrap,
+        "confidence": settings.evaluation.confidence,
+        "seed": settings.seed,
+    }
+    rows = [
+        _row(name, mean_over_patients(list(values.values()), [scan.participant for scan in values], **options))
+        for name, values in measured.items()
+    ]
+    causes, scanners = read_causes(truth, cohort)
+    used = logit_on_causes(study, cohort, causes, scanners, options)
+    rows += occlusion_rows(study, cohort, causes, cause_weights(truth), options)
+    rows += [
+        _row(
+            ("network", "causes", name) if name in (R2, R2_OF_GROUPS) else ("network", name, "standardised_beta"), found
+        )
+        for name, found in used.items()
+    ]
+    rows.sort(key=_order)
+    card = {
+        key: truth.card.get(key)
+        for key in ("bayes_accuracy", "bayes_auc", "label", "causes", "confounding", "counterfactuals")
+    }
+    card["targets"] = [vars(target) for target in truth.targets]
+    card["logit_explained_by"] = {name: found.value for name, found in used.items()}
+    predictions = explanations.cnn_predictions(study, cohort)
+    loads = {kind: causes[kind] for kind in LESIONS}
+    explained = explained_rows(truth.folder, study, settings, predictions, loads, workers)
+    unit.record(
+        [
+            tables.write(layout.path(study, "benchmark"), rows, COLUMNS),
+            tables.write(layout.path(study, "benchmark_scans"), _scan_rows(measured), SCAN_COLUMNS),
+            tables.write(layout.path(study, "explained"), explained, EXPLAINED_COLUMNS),
+            tables.write_json(layout.path(study, "bayes"), card),
+        ]
+    )
+    for row in rows:
+        if row["measure"] == "enrichment" and row["method"] != "chance":
+            logger.info("benchmark: %s finds %s: enrichment %.2f", row["method"], row["target"], row["value"])
+
+
+def _unit(truth: Truth, study: Path, settings: Settings, cohort: Cohort, extra_scans: int) -> provenance.Unit:
+    return provenance.Unit(
         study,
         stage="benchmark",
         name="cohort",
@@ -104,162 +134,39 @@ def run(bids: Path, study: Path, settings: Settings, workers: int = 1) -> None:
             "evaluation": settings.evaluation.model_dump(),
             "seed": settings.seed,
             "normalise": settings.analysis.normalise,
+            "extra_scans": extra_scans,
         },
         inputs={scan.key: provenance.digest(study, "explain", scan.key) for scan in cohort.ids}
         | {f"{scan.key} images": provenance.digest(study, "preprocess", scan.key) for scan in cohort.ids}
-        | {name: provenance.sha256(layout.path(truth, name)) for name in ("truth", "truth_table")},
+        | {name: provenance.sha256(layout.existing(truth.folder, name)) for name in ("truth", "truth_table")},
     )
-    if unit.is_current():
-        logger.info("benchmark: up to date")
-        return
+
+
+def _measure(
+    truth: Truth, study: Path, settings: Settings, cohort: Cohort, workers: int, extra_scans: int
+) -> dict[Key, dict[ScanId, float]]:
+    """Measure the test scans of all folds."""
     all_rounds = cohort_rounds(cohort, tables.read_folds(study, cohort), settings.training.unseen_scanner)
     workers = max(1, min(workers, len(all_rounds)))
     outcomes = run_all(
-        partial(measure_fold, truth, study, settings, threads=max(1, cores() // workers)),
+        partial(measure_fold, truth, study, settings, extra_scans, threads=max(1, cores() // workers)),
         all_rounds,
         workers,
         description="benchmark",
         labels=[f"fold-{fold.index}" for fold in all_rounds],
     )
     raise_failures(outcomes)
-    measured: dict[tuple[str, str, str], dict[ScanId, float]] = {}
+    measured: dict[Key, dict[ScanId, float]] = {}
     for outcome in outcomes:
         for scan, values in outcome.value.items():
             for name, value in values.items():
                 measured.setdefault(name, {})[scan] = value
-
-    options = {
-        "n_bootstrap": settings.evaluation.n_bootstrap,
-        "confidence": settings.evaluation.confidence,
-        "seed": settings.seed,
-    }
-    rows = [
-        _row(name, mean_over_patients(list(values.values()), [scan.participant for scan in values], **options))
-        for name, values in sorted(measured.items(), key=lambda item: _order(item[0]))
-    ]
-    causes = read_causes(truth, cohort)
-    card = tables.read_json(layout.path(truth, "truth"))
-    rows += occlusion_rows(study, cohort, causes, cause_weights(card), options)
-    card = {key: card.get(key) for key in ("bayes_accuracy", "bayes_auc", "label", "causes", "confounding")}
-    card["logit_explained_by"] = logit_on_causes(study, cohort, causes)
-    predictions = explanations.cnn_predictions(study, cohort)
-    explained = explained_rows(truth, study, settings, predictions, causes, workers)
-    unit.record(
-        [
-            tables.write(layout.path(study, "benchmark"), rows, COLUMNS),
-            tables.write(layout.path(study, "explained"), explained, EXPLAINED_COLUMNS),
-            tables.write_json(layout.path(study, "bayes"), card),
-        ]
-    )
-    for row in rows:
-        if row["measure"] == "enrichment":
-            logger.info("benchmark: %s finds %s: enrichment %.2f", row["method"], row["target"], row["value"])
-
-
-def measure_fold(
-    truth: Path, study: Path, settings: Settings, fold: Fold, threads: int = 1
-) -> dict[ScanId, dict[tuple[str, str, str], float]]:
-    """Score the maps of one fold's test scans; keys are (method, target, measure)."""
-    torch.set_num_threads(threads)
-    cohort = tables.read_cohort(study)
-    inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
-    mean = mean_scan(inputs, fold.train)
-    measured = {}
-    for row in fold.test:
-        scan = cohort.ids[row]
-        measured[scan] = _localise_scan(truth, study, settings, scan, np.asarray(inputs[row], np.float32), mean)
-    for scan, values in _swap_classes(study, settings, cohort, fold, inputs).items():
-        measured[scan] |= values
     return measured
 
 
-def _localise_scan(
-    truth: Path, study: Path, settings: Settings, scan: ScanId, x: np.ndarray, mean: np.ndarray
-) -> dict[tuple[str, str, str], float]:
-    space, shape = settings.preprocessing.space, x.shape[1:]
-    brain = explanations.read_on_grid(study, "brain_mask", scan, shape, space=space) > 0
-    causes = np.rint(explanations.read_on_grid(truth, "causes", scan, shape, space=space)[brain])
-    maps = {
-        method: explanations.read_on_grid(study, "relevance", scan, shape, space=space, method=method)
-        for method in settings.attribution.methods
-    } | {name: make(x, mean).sum(axis=0) for name, make in BASELINES.items()}
-    # evidence against the explained class lies in a map, too: a lesion may be found by its negative relevance
-    maps |= {f"{method}_absolute": np.abs(maps[method]) for method in SIGNED if method in maps}
-    return {
-        (method, target, measure): value
-        for method, relevance in maps.items()
-        for target, label in TARGETS.items()
-        for measure, value in vars(localise(relevance[brain], causes == label)).items()
-    }
-
-
-def _swap_classes(
-    study: Path, settings: Settings, cohort: Cohort, fold: Fold, inputs: np.ndarray
-) -> dict[ScanId, dict[tuple[str, str, str], float]]:
-    """Correlate the maps of class 0 and class 1 in the brain.
-
-    Integrated gradients of the margin would give exactly -1, so the logits are explained here.
-    """
-    rows = np.sort(fold.test)[:: max(1, len(fold.test) // SCANS_SWAPPED)][:SCANS_SWAPPED]
-    device = choose_device(settings.training.device)
-    network = models.load(study, fold.index)[0].to(device)
-    x = load_batch(inputs, rows, device)
-    options = {
-        "lrp": {"start": "one"},
-        "integrated_gradients": {
-            "baseline": torch.from_numpy(mean_scan(inputs, fold.train)).to(device),
-            "steps": settings.attribution.integrated_gradients_steps,
-            "batch_size": 8,
-        },
-    }
-    swapped: dict[ScanId, dict[tuple[str, str, str], float]] = {cohort.ids[row]: {} for row in rows}
-    for method in settings.attribution.methods:
-        maps = [attribute(network, x, target, method, **options[method]).relevance.sum(1).cpu() for target in (0, 1)]
-        for n, row in enumerate(rows):
-            scan = cohort.ids[row]
-            space, shape = settings.preprocessing.space, inputs.shape[2:]
-            brain = explanations.read_on_grid(study, "brain_mask", scan, shape, space=space) > 0
-            zero, one = (relevance[n].numpy()[brain] for relevance in maps)
-            swapped[scan][method, "class", "class_swap_correlation"] = correlation(zero, one)
-    return swapped
-
-
-def read_causes(truth: Path, cohort: Cohort) -> dict[str, np.ndarray]:
-    """Return the causes of the cohort's scans: square roots of the two lesion loads, ``(n,)`` each.
-
-    Raises
-    ------
-    StudyError
-        When a scan of the study is not in the truth.
-    """
-    file = layout.existing(truth, "truth_table")
-    columns = {"periventricular_lesions": "periventricular_ml", "other_lesions": "other_ml"}
-    known = {
-        tables.identity(row, file, n): [tables.number(row, column, file, n) for column in columns.values()]
-        for n, row in enumerate(tables.read(file, tuple(columns.values())), start=1)
-    }
-    missing = [scan for scan in cohort.ids if scan not in known]
-    if missing:
-        raise StudyError(
-            f"expected the causes of {missing[0]}, but the truth is of other scans",
-            code="truth-other",
-            file=file.name,
-            remedy="give the data set this study was made from",
-        )
-    loads = np.sqrt([known[scan] for scan in cohort.ids])
-    return dict(zip(columns, loads.T, strict=True))
-
-
-def cause_weights(card: Mapping[str, object]) -> dict[str, float]:
-    """Return the weight of each target's lesion load in the score; 0 for what is no cause.
-
-    Examples
-    --------
-    >>> cause_weights({"causes": {"total_lesions": 1.0}})
-    {'periventricular_lesions': 1.0, 'other_lesions': 1.0}
-    """
-    known = card.get("causes") or {}
-    return {target: float(known.get(target, known.get("total_lesions", 0.0))) for target in TARGETS}
+def cause_weights(truth: Truth) -> dict[str, float]:
+    """Return the weight of every single cause in the score; 0 for what is no cause."""
+    return {entry["cause"]: float(entry["weight"]) for entry in truth.card["targets"] if len(entry["labels"]) == 1}
 
 
 def occlusion_rows(
@@ -275,10 +182,11 @@ def occlusion_rows(
     """
     rows = []
     deltas = [_towards_class_1(study, scan) for scan in cohort.ids]
-    for target, regions in OCCLUDED.items():
-        change = np.array([sum(delta[region] for region in regions) for delta in deltas])
-        found = correlation_over_patients(change, weights[target] * causes[target], cohort.patients, **options)
-        rows.append(_row(("occlusion", target, "correlation_with_cause"), found))
+    for cause, values in causes.items():
+        change = np.array([sum(delta[region] for region in OCCLUDED.get(cause, (cause,))) for delta in deltas])
+        if weights[cause] or cause in LESIONS:
+            found = correlation_over_patients(change, weights[cause] * values, cohort.patients, **options)
+            rows.append(_row(("occlusion", cause, "correlation_with_cause"), found))
     return rows
 
 
@@ -288,8 +196,14 @@ def _towards_class_1(study: Path, scan: ScanId) -> dict[str, float]:
     return {row["region"]: tables.number(row, "delta", file) * (1 if row["target"] == "1" else -1) for row in rows}
 
 
-def logit_on_causes(study: Path, cohort: Cohort, causes: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Regress the network's logit on the causes: standardised betas, and R2.
+def logit_on_causes(
+    study: Path,
+    cohort: Cohort,
+    causes: Mapping[str, np.ndarray],
+    scanners: Sequence[str],
+    options: Mapping[str, object],
+) -> dict[str, Estimate]:
+    """Regress the network's logit on all causes, those without a weight too, and the scanner.
 
     A map can only show what the network uses; this says how much of that are the causes.
     """
@@ -297,19 +211,25 @@ def logit_on_causes(study: Path, cohort: Cohort, causes: Mapping[str, np.ndarray
     probability = np.array([predictions[scan].probability for scan in cohort.ids])
     probability = np.clip(probability, 1e-9, 1 - 1e-9)
     logit = np.log(probability / (1 - probability))
-    if np.ptp(logit) == 0:
-        return dict.fromkeys((*causes, "r2"), float("nan"))
-    design = np.stack([(cause - cause.mean()) / cause.std() for cause in causes.values()], axis=1)
-    standard = (logit - logit.mean()) / logit.std()
-    beta, *_ = np.linalg.lstsq(design, standard, rcond=None)
-    r2 = 1 - ((standard - design @ beta) ** 2).mean()
-    return dict(zip(causes, beta, strict=True)) | {"r2": r2}
+    return explained_by_causes(logit, causes, scanners, cohort.patients, **options)
 
 
-def _row(name: tuple[str, str, str], found: Estimate) -> dict[str, object]:
+def _row(name: Key, found: Estimate) -> dict[str, object]:
     return dict(zip(("method", "target", "measure"), name, strict=True)) | vars(found)
 
 
-def _order(name: tuple[str, str, str]) -> tuple[int, str, str]:
-    known: Sequence[str] = ("lrp", *(name for method in SIGNED for name in (method, f"{method}_absolute")), *BASELINES)
-    return known.index(name[0]), name[1], name[2]
+def _scan_rows(measured: Mapping[Key, Mapping[ScanId, float]]) -> list[dict[str, object]]:
+    """Return the distributions behind the means: one row a scan and measure."""
+    return [
+        tables.id_columns(scan) | dict(zip(SCAN_COLUMNS[2:5], name, strict=True)) | {"value": value}
+        for name, values in measured.items()
+        for scan, value in values.items()
+        if np.isfinite(value)
+    ]
+
+
+def _order(row: Mapping[str, object]) -> tuple:
+    """Network first, then chance, the methods, and the maps that know no network."""
+    ends = {"network": (0, 0), "chance": (0, 1), "absolute_input": (2, 0), "absolute_difference": (2, 1)}
+    known = [name for method in METHODS for name in (method, f"{method}_absolute")]
+    return ends.get(row["method"]) or (1, known.index(row["method"])), row["target"], row["measure"]

@@ -115,6 +115,7 @@ PATTERNS: dict[str, str] = {
     "native_truth": "{scan}/anat/{key}_desc-native_truth.json",
     # what the maps find of a simulated cohort's causes
     "benchmark": "benchmark/benchmark.tsv",
+    "benchmark_scans": "benchmark/scans.tsv",
     "explained": "benchmark/explained.tsv",
     "bayes": "benchmark/bayes.json",
     # a known signal in the study's own scans: a folder with inputs and models of its own, and what the maps find
