@@ -34,12 +34,6 @@ def test_regions_come_most_relevant_first_and_occlusion_only_where_known():
     assert len(tables.region_table([RegionShare("a", 0.1, 0.1, 0.5, 0.3)], "").header) == 6
 
 
-def test_what_the_network_used_is_told(results):
-    bayes = {"logit_explained_by": {"periventricular_lesions": 0.6, "other_lesions": -0.4, "r2": 0.5}}
-    (sentence,) = tables.benchmark_sentences(replace(results, bayes=bayes))
-    assert "periventricular lesions 0.60, other lesions -0.40 (R² 0.50)" in sentence
-
-
 def test_the_network_stands_beside_chance_and_every_baseline(results):
     def row(model, against, test, difference, p):
         return {"model": model, "against": against, "test": test, "difference": difference, "p": p}

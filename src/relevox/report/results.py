@@ -11,6 +11,7 @@ import numpy as np
 from relevox.config import CohortSettings, Settings
 from relevox.imaging.crop import study_grid
 from relevox.records import GROUPS, Ballot, Cohort, Prediction, ScanId
+from relevox.report.planted_results import PlantedResults
 from relevox.statistics.novelty import Novelty, TrainingRange
 
 Row = Mapping[str, Any]
@@ -192,6 +193,8 @@ class StudyResults:
     """Leak audit: ``check, part, against, patients, scans, shared, verdict, who``."""
     external: Sequence[ExternalResults] = ()
     """Other cohorts on which the models voted."""
+    planted: Sequence[PlantedResults] = ()
+    """Signals that were planted in copies of the scans."""
     missing: Sequence[str] = ()
     """Optional parts that the study folder does not hold, in words."""
 

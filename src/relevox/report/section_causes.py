@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from relevox.report import group_tables, tables
 from relevox.report.causes import found_causes
+from relevox.report.causes_words import Found, equal_brightness, what_the_network_uses, which_maps_find_it
 from relevox.report.drawing import readable
 from relevox.report.page import Block, Bullets, Note, Text, picture
 from relevox.report.results import StudyResults
@@ -28,12 +32,22 @@ def causes(results: StudyResults) -> list[Block]:
     elif results.simulated:
         blocks.append(Note("The patients were simulated, but the maps were not held against their known causes."))
     if results.benchmark:
+        card = results.bayes or {}
+        found = Found(results.benchmark)
+        blocks.append(Bullets([*what_the_network_uses(found, card), *which_maps_find_it(found, card)]))
         caption = (
-            "What the maps find of the planted causes, with intervals; dashed line: a map that knows nothing. A map "
-            "may be faithful and still miss a cause that the network does not use."
+            "What the maps find of lesions and of causes that drive the score, mean over scans with interval; dashed "
+            "line: a map that knows nothing. A map may be faithful and miss a cause that the network does not use."
         )
-        blocks += [picture(found_causes(results.benchmark), caption), tables.benchmark_table(results)]
-        blocks.append(Bullets(tables.benchmark_sentences(results)))
+        blocks += [picture(found_causes(drawn(results.benchmark, card)), caption), tables.benchmark_table(results)]
+        blocks.append(Bullets([*equal_brightness(found), *tables.benchmark_sentences(results)]))
     if results.explained:
         blocks += [group_tables.explained_table(results), Bullets(group_tables.explained_sentences(results))]
     return blocks
+
+
+def drawn(rows: Sequence[Mapping[str, Any]], card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Choose what the figure shows: lesions of both kinds, and where the image changes with a cause of the score."""
+    causal = {t["cause"] for t in card.get("targets") or [] if t["role"] == "causal"}
+    shown = {"periventricular_lesions", "other_lesions"} | {f"changed_{c}" for c in causal if "lesions" not in c}
+    return [row for row in rows if row["target"] in shown and row["method"] != "chance"]

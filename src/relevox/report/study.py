@@ -20,6 +20,7 @@ from relevox.report.model_tables import first_table
 from relevox.report.page import Block, Bullets, Cards, Headed, Note, Section, Text, render
 from relevox.report.results import StudyResults
 from relevox.report.section_causes import causes
+from relevox.report.section_planted import planted
 from relevox.report.verdicts import NAMES, driven_by
 
 
@@ -50,6 +51,7 @@ def study_page(results: StudyResults, version: str) -> str:
             Section("groups", "Attention by group", section_maps.groups(results)),
             Section("voxelwise", "Lesions, deformation and relevance", section_maps.voxelwise(results)),
             Section("causes", "Known causes", causes(results)),
+            *([Section("planted", "A planted signal", planted(results.planted))] if results.planted else []),
             Section("limits", "Limits", [Bullets(limits(results))]),
             Section("methods", "Methods", [Headed(methods(results))]),
             Section("checklists", "Reporting checklists", _checklists(results)),

@@ -165,7 +165,12 @@ def leak_table(results: StudyResults) -> Table:
 
 def benchmark_table(results: StudyResults) -> Table:
     """Return what each map finds of each target, a row a map and target."""
-    names = {"enrichment": "enrichment (chance 1)", "auc": "AUC (chance 0.5)", "relevance_mass": "relevance mass"}
+    names = {
+        "enrichment": "enrichment (chance 1)",
+        "auc": "AUC (chance 0.5)",
+        "rank_accuracy": "rank accuracy",
+        "relevance_mass": "relevance mass",
+    }
     by: dict[tuple[str, str], dict[str, Row]] = {}
     for row in results.benchmark:
         if row["measure"] in names:
@@ -181,8 +186,9 @@ def benchmark_table(results: StudyResults) -> Table:
     ]
     caption = (
         "The maps against the planted causes, mean over scans with interval. Enrichment: relevance in the target over "
-        "its share of the brain. AUC: a voxel of the target against one outside it. Relevance mass: share of the "
-        "relevance that lies in the target."
+        "its share of the brain. AUC: a voxel of the target against one outside it. Rank accuracy: share of the k "
+        "hottest voxels that lie in the k voxels of the target. Relevance mass: share of the relevance that lies in "
+        "the target. Changed: where the image changes when that cause alone is changed."
     )
     return Table(caption, ("map", "target", *names.values(), "scans"), body)
 
@@ -209,15 +215,8 @@ def benchmark_sentences(results: StudyResults) -> list[str]:
         elif row["measure"] == "correlation_with_cause":
             sentences.append(
                 f"Region occlusion: the change where {readable(str(row['target']))} lie correlates {interval(row)} "
-                f"with the load that causes the score ({n} scans)."
+                f"with what that cause adds to the score ({n} scans)."
             )
-    explained = (results.bayes or {}).get("logit_explained_by") or {}
-    betas = [f"{readable(str(k))} {number(v)}" for k, v in explained.items() if k != "r2" and v is not None]
-    if betas:
-        sentences.append(
-            f"What the network itself used: regressed on the causes, its logit has standardised coefficients "
-            f"{', '.join(betas)} (R\N{SUPERSCRIPT TWO} {number(explained.get('r2'))}). A map can show no more."
-        )
     return sentences
 
 

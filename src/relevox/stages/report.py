@@ -20,7 +20,7 @@ from relevox.report.methods import unique_steps
 from relevox.report.plain import latex
 from relevox.report.results import Example, RegionShare, StudyResults
 from relevox.report.study import study_page
-from relevox.stages import report_external
+from relevox.stages import report_external, report_planted
 from relevox.statistics.evaluation.tables import COLUMNS
 from relevox.statistics.regions import RegionTable
 from relevox.store import acquisition, group_maps, images, layout, provenance, tables, template
@@ -273,6 +273,7 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         versions=provenance.versions(),
         leaks=reader.optional_rows("leak_audit"),
         external=report_external.collect(reader),
+        planted=report_planted.collect(reader),
         missing=missing,
     )
 
