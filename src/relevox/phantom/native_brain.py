@@ -23,6 +23,7 @@ _PATTERN_MM = 3.4
 """Scale of the pattern: zero crossings about 15 mm apart on a sphere of the brain's size."""
 
 _PATTERN_RADIUS_MM = 62.0
+_WINDING_SCALE_MM, _WINDING_MM = 12.0, 2.0
 _CORTEX_MM = 1.5
 """Grey matter that lines a sulcus where it meets white matter: less than a cortex, so that its volume is kept."""
 
@@ -79,8 +80,18 @@ def fold(anatomy: Anatomy, depth_mm: np.ndarray, half_width_mm: float, rng: np.r
     ribbon = _step(width + _CORTEX_MM - beside, 0.4) * cerebrum * (anatomy.ventricle_distance_mm > 8)
     turned = anatomy.white * ribbon
     grey, white = anatomy.grey + turned, anatomy.white - turned
-    opened = grey * _step(width - beside, 0.3) * cerebrum
+    open_ = np.maximum(_step(width - beside, 0.3), _valleys(anatomy, half_width_mm))
+    opened = grey * open_ * cerebrum
     return anatomy._replace(grey=grey - opened, white=white, csf=anatomy.csf + opened)
+
+
+def _valleys(anatomy: Anatomy, half_width_mm: float) -> np.ndarray:
+    """Find the template's own sulci: between two banks of cortex, farthest from white matter, there is fluid."""
+    away = ndimage.distance_transform_edt(anatomy.white < 0.5).astype(np.float32)
+    away = ndimage.gaussian_filter(away, 0.6)
+    crest = away - ndimage.maximum_filter(away, size=5)  # 0 in the middle of a sulcus
+    inside = (anatomy.cortex_distance_mm < 1.5) & (anatomy.ventricle_distance_mm > 8)
+    return _step(away - 1.7, 0.3) * _step(crest + half_width_mm, 0.2) * inside
 
 
 def brain_signals(
@@ -132,8 +143,9 @@ def _radial(shape: tuple[int, ...], depth_mm: np.ndarray, scale_mm: float, rng: 
         np.meshgrid(*[np.arange(n, dtype=np.float32) - m for n, m in zip(shape, middle, strict=True)], indexing="ij")
     )
     radius = np.sqrt((offset**2).sum(axis=0)) + 1e-3
-    # a slow drift with depth, so that sulci are not perfectly straight
+    # sulci wind along the surface and lean as they go down
     position = offset * ((_PATTERN_RADIUS_MM - 0.25 * depth_mm) / radius)
+    position += np.stack([random_field(shape, (_WINDING_SCALE_MM,), (_WINDING_MM,), 1.0, rng) for _ in range(3)])
     grid = torch.from_numpy(np.stack([position[a] / middle[a] for a in (2, 1, 0)], axis=-1).astype(np.float32))
     return F.grid_sample(torch.from_numpy(field)[None, None], grid[None], align_corners=True)[0, 0].numpy()
 

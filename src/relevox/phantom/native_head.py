@@ -34,7 +34,7 @@ from relevox.records import Volume
 MARGIN_MM = 8
 """The head is painted on the study's box and this much around it, since brains differ from the template."""
 
-_TEXTURES_MM = {"fine": 2.5, "medium": 6.0, "coarse": 14.0}
+_TEXTURES_MM = {"fine": 2.5, "medium": 6.0, "coarse": 30.0}
 _TEXTURE_SHAPE, _TEXTURE_ORIGIN_MM, _TEXTURE_VOXEL_MM = (112, 144, 144), (-112.0, -144.0, -168.0), 2.0
 _AIR_MM = 34.0
 """Farther than this from the closed brain there is air, except before and below it."""
@@ -43,7 +43,7 @@ _PURE_BRAIN_MM = -4.0
 
 _T1W_CODES, _T1W_CODE_SHARES = ("PSR", "ASR", "LAS", "RAS"), (0.7, 0.1, 0.1, 0.1)
 _FLAIR_CODES, _FLAIR_CODE_SHARES = ("LAS", "LPS", "RAS"), (0.6, 0.25, 0.15)
-_NOISE = {"t1w": 2.4, "flair": 1.7}
+_NOISE = {"t1w": 2.0, "flair": 1.4}
 """Noise in an acquired voxel, in the scanner's noise at 4 mm: 1 mm of MPRAGE, 3 mm thick slices of FLAIR."""
 
 
@@ -171,7 +171,7 @@ def _draw_head(surroundings: Surroundings, anatomy: Anatomy, rng: np.random.Gene
         bone_mm=rng.uniform(5.0, 7.5),
         bone_growth_below=rng.uniform(0.2, 0.6),
         base_top_mm=-rng.uniform(33, 38),
-        scalp_mm=rng.uniform(4.5, 7.5),
+        scalp_mm=rng.uniform(3.5, 6.0),
         temporalis_mm=rng.uniform(6, 10),
         temporalis_centre_mm=(rng.uniform(12, 20), -rng.uniform(8, 16)),
         temporalis_is_muscle=True,

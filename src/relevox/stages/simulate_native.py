@@ -42,7 +42,7 @@ def write_native(bids: Path, planned: PlannedScan, seed: int) -> list[Path]:
         What was written.
     """
     truth = bids / TRUTH
-    patient = make_patient(_maps(), planned, seed)
+    patient = make_patient(template_at_1mm(), planned, seed)
     pair = native_pair(patient, surroundings(), planned, seed)
     written = []
     for kind, volume in (("t1w", pair.t1w), ("flair", pair.flair)):
@@ -71,7 +71,8 @@ def write_native(bids: Path, planned: PlannedScan, seed: int) -> list[Path]:
 
 
 @lru_cache(maxsize=1)
-def _maps() -> TemplateMaps:
+def template_at_1mm() -> TemplateMaps:
+    """Prepare the template on the study's box, once in every process."""
     head = template.load(1)
     return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 1.0)
 
