@@ -22,8 +22,8 @@ from relevox.engines import chain
 from relevox.imaging import brain_network, crop, quality
 from relevox.imaging.crop import Grid
 from relevox.imaging.resample import resample
+from relevox.phantom.cohort import draw_patients
 from relevox.phantom.contrast import ALL_SCANNERS
-from relevox.phantom.labels import draw_cohort
 from relevox.phantom.native_head import NativeTruth
 from relevox.phantom.patient import Patient, make_patient
 from relevox.records import Volume
@@ -59,7 +59,7 @@ def main() -> None:
 def measure(bids: Path, number: int, seed: int) -> dict[str, object]:
     """Scan, preprocess and judge one head."""
     names = [scanner.name for scanner in ALL_SCANNERS]
-    planned = draw_cohort(PhantomSettings(n_patients=number + 2, n_repeated=0, label="location"), seed)[number]
+    planned = draw_patients(PhantomSettings(n_patients=number + 1, n_repeated=0), seed)[number]
     planned = dataclasses.replace(planned, scanner=names.index(SCANNERS[number % len(SCANNERS)]))
     start = time.process_time()
     patient = make_patient(simulate_native.template_at_1mm(), planned, seed)

@@ -8,9 +8,9 @@ from scipy import ndimage
 from relevox.config import PhantomSettings
 from relevox.phantom import native_head, native_scanner
 from relevox.phantom.anatomy import Anatomy, TemplateMaps
+from relevox.phantom.cohort import draw_patients
 from relevox.phantom.contrast import ALL_SCANNERS
 from relevox.phantom.head_template import head_template
-from relevox.phantom.labels import draw_cohort
 from relevox.phantom.lesions import Lesions
 from relevox.phantom.native_brain import fold
 from relevox.phantom.native_contrast import native_contrast
@@ -68,7 +68,7 @@ def toy():
 def scan(toy, scanner="Avanto", visit=0, seed=5):
     """Scan the toy with voxels three times as large, in a second."""
     patient, surroundings = toy
-    planned = draw_cohort(PhantomSettings(n_patients=2, n_repeated=1), 0)[visit]
+    planned = draw_patients(PhantomSettings(n_patients=2, n_repeated=1), 0)[visit]
     number = [s.name for s in ALL_SCANNERS].index(scanner)
     planned = planned.__class__(**{**vars(planned), "scanner": number})
 

@@ -6,7 +6,7 @@ import pytest
 
 from relevox.config import PhantomSettings
 from relevox.imaging import crop
-from relevox.phantom.labels import draw_cohort
+from relevox.phantom.cohort import draw_patients
 from relevox.phantom.native_head import MARGIN_MM, NativePair, NativeTruth
 from relevox.records import Volume
 from relevox.stages import simulate_native
@@ -27,7 +27,7 @@ PAIR = NativePair(*[Volume(np.arange(120, dtype=np.int16).reshape(4, 5, 6), AFFI
 def written(tmp_path_factory):
     """One native scan on a Tim Trio; the painting itself is tested beside it."""
     root = tmp_path_factory.mktemp("bids")
-    planned = draw_cohort(PhantomSettings(n_patients=2, n_repeated=0), 1)[0]
+    planned = draw_patients(PhantomSettings(n_patients=2, n_repeated=0), 1)[0]
     planned = planned.__class__(**{**vars(planned), "scanner": 4})
 
     class Patient:
