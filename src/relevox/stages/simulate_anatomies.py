@@ -13,6 +13,7 @@ from relevox.imaging.regions import REGION_INDEX
 from relevox.phantom.anatomy import TemplateMaps, template_maps
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.simulated_scan import scan_anatomy
+from relevox.stages.simulate_head import write_head
 from relevox.stages.simulate_scans import is_native
 from relevox.stages.simulate_truth import describe_anatomies
 from relevox.store import anatomies, layout, provenance, tables, template
@@ -65,7 +66,8 @@ def _make(job: tuple[PlannedScan, int, bool], root: Path, voxel_size_mm: int, se
     unit = provenance.Unit(root, "anatomy", planned.id.key, settings | {"planned": repr(planned)})
     if not unit.is_current():
         made = scan_anatomy(_maps(finer_mm), planned, voxel_size_mm // finer_mm, seed, changed)
-        unit.record(anatomies.write(root, planned.id, made, template.SPACE))
+        written = anatomies.write(root, planned.id, made, template.SPACE)
+        unit.record([*written, *write_head(root, planned, made, voxel_size_mm)])
         logger.info("anatomy: %s", planned.id)
     return anatomies.read_card(root, planned.id, template.SPACE)
 

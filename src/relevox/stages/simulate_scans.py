@@ -5,26 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from relevox.config import PhantomSettings
-from relevox.imaging.crop import study_grid
-from relevox.phantom.causes import LESIONS, REGIONS
 from relevox.phantom.cohort import PlannedScan
-from relevox.phantom.contrast import ALL_SCANNERS, TISSUES, Scanner, Sequence
+from relevox.phantom.contrast import ALL_SCANNERS, Scanner, Sequence
 from relevox.phantom.simulated_scan import ScanAnatomy, render
-from relevox.records import Volume
+from relevox.stages.simulate_head import share_head, write_image
 from relevox.stages.simulate_native import write_native
 from relevox.stages.simulate_truth import TRUTH
-from relevox.store import acquisition, anatomies, images, layout, provenance, tables, template
+from relevox.store import acquisition, anatomies, layout, provenance, tables, template
 
 logger = logging.getLogger("relevox")
 
 SIMULATED = "derivatives/simulated"
 """Folder of the images in template space."""
-
-BIDS_TISSUES = dict(zip(TISSUES, ("GM", "WM", "CSF", "lesion"), strict=True))
-"""BIDS label of each tissue's map."""
 
 _STEPS = (
     "template deformed by the exponential of a velocity field",
@@ -64,7 +57,8 @@ def make_scan(job: tuple[Path, PlannedScan, bool], heads: Path, voxel_size_mm: i
     if unit.is_current():
         return
     head = anatomies.read(heads, planned.id, template.SPACE)
-    written = _write_truth(bids / TRUTH, planned, head, voxel_size_mm, seed)
+    written = share_head(heads, bids / TRUTH, planned.id)
+    written += _write_counterfactuals(bids / TRUTH, planned, head, voxel_size_mm, seed)
     if native:
         written += write_native(bids, planned, seed)
     else:
@@ -83,7 +77,7 @@ def _write_scan(root: Path, planned: PlannedScan, head: ScanAnatomy, voxel_size_
         "lesion_mask": head.causes > 0,
         "jacobian": head.jacobian,
     }
-    written = [_write(root, kind, planned, data, voxel_size_mm) for kind, data in of_scan.items()]
+    written = [write_image(root, kind, planned, data, voxel_size_mm) for kind, data in of_scan.items()]
     scanner = ALL_SCANNERS[planned.scanner]
     for image, sequence in zip(written[:2], (scanner.mprage, scanner.flair), strict=True):
         written.append(tables.write_json(acquisition.beside(image), _sidecar(scanner, sequence)))
@@ -98,39 +92,17 @@ def _write_scan(root: Path, planned: PlannedScan, head: ScanAnatomy, voxel_size_
     return [*written, tables.write_json(layout.path(root, "measures", planned.id), measures)]
 
 
-def _write_truth(root: Path, planned: PlannedScan, head: ScanAnatomy, voxel_size_mm: int, seed: int) -> list[Path]:
-    """Write what no stage but the benchmark may read."""
-
-    def write(kind: str, data: np.ndarray, **entities: str) -> Path:
-        return _write(root, kind, planned, data, voxel_size_mm, **entities)
-
-    causes, regions = write("causes", head.causes), write("cause_regions", head.regions)
-    loads = {kind.removesuffix("_lesions"): head.causes_ml[kind] for kind in LESIONS}
-    written = [
-        causes,
-        regions,
-        tables.write_json(
-            acquisition.beside(causes),
-            {"labels": {"1": "periventricular lesion", "2": "other lesion"}, "loads_ml": loads},
-        ),
-        tables.write_json(
-            acquisition.beside(regions), {"labels": {str(n): name for n, name in enumerate(REGIONS, start=1)}}
-        ),
-        write("true_jacobian", head.jacobian),
-        write("disease_jacobian", head.disease_jacobian),
-    ]
-    for tissue, share in zip(TISSUES, head.shares, strict=True):
-        written.append(write("tissue", share, tissue=BIDS_TISSUES[tissue]))
+def _write_counterfactuals(
+    root: Path, planned: PlannedScan, head: ScanAnatomy, voxel_size_mm: int, seed: int
+) -> list[Path]:
+    """Write what the same scanner would have seen with one cause changed."""
+    written = []
     for cause, shares in head.changed.items():
         pair = render(shares, head.brain_mask, planned, voxel_size_mm, seed)
         for suffix, image in zip(("T1w", "FLAIR"), pair, strict=True):
-            written.append(write("counterfactual", image, desc=f"changed_{cause}", suffix=suffix))
+            entities = {"desc": f"changed_{cause}", "suffix": suffix}
+            written.append(write_image(root, "counterfactual", planned, image, voxel_size_mm, **entities))
     return written
-
-
-def _write(root: Path, kind: str, planned: PlannedScan, data: np.ndarray, voxel_size_mm: int, **entities: str) -> Path:
-    path = layout.path(root, kind, planned.id, space=template.SPACE, **entities)
-    return images.write(path, Volume(data, study_grid(voxel_size_mm).affine))
 
 
 def _sidecar(scanner: Scanner, sequence: Sequence) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def share(source: str | Path, path: str | Path) -> Path:
+    """Let a finished file have a second name, or a copy where the file system knows no such thing.
+
+    Neither name changes the other: files are only ever replaced as a whole.
+
+    Raises
+    ------
+    StudyError
+        When the disk is full or the folder cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+    return Path(path)
 
 
 def write_text(path: str | Path, text: str) -> Path:
