@@ -175,9 +175,9 @@ class PreprocessingSettings(_Section):
     voxel_size_mm: Literal[1, 2, 4, 8] = 1
     """Edge of a voxel of the network's input; coarser grids are block means of the 1 mm grid."""
     normalisation: Literal["median", "percentile", "minmax"] = "median"
-    """``minmax`` is the paper's; ``median`` (clip at 0, divide by the brain's median) lets neither one hot voxel nor the
-    lesion load set the scale; ``percentile`` (clip to 0.5-99.5 %) is safe from hot voxels, but the upper percentile of a
-    FLAIR is a lesion as soon as lesions are half a percent of the brain."""
+    """``minmax`` is the paper's; ``median`` (clip at 0, divide by the brain's median) lets neither one hot voxel nor
+    the lesion load set the scale; ``percentile`` (clip to 0.5-99.5 %) is safe from hot voxels, but the upper
+    percentile of a FLAIR is a lesion as soon as lesions are half a percent of the brain."""
     max_crop_loss: Share = 0.005
     """A scan that loses a larger share of its brain to the crop fails."""
     registration_starts: PositiveInt = 2
