@@ -402,7 +402,8 @@ def import_dicom(
     from relevox.stages import import_dicom as stage
 
     written = stage.run(dicom, bids, ids, series)
-    print(f"{len(written)} sessions were written; who is who stands in {ids}, which stays with you")
+    sessions = "1 session was" if len(written) == 1 else f"{len(written)} sessions were"
+    print(f"{sessions} written; who is who stands in {ids}, which stays with you")
 
 
 @_command()

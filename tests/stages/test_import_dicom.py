@@ -172,4 +172,4 @@ def test_the_command_says_how_many_sessions_and_where_the_names_are(tmp_path, di
     ids = tmp_path / "private" / "ids.tsv"
     done = CliRunner().invoke(app, ["import", str(dicom), str(tmp_path / "bids"), "--ids", str(ids)])
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("1 sessions were written") and str(ids) in done.stdout
+    assert done.stdout.startswith("1 session was written") and str(ids) in done.stdout
