@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from relevox.records import GROUPS
+from relevox.report import map_verdicts
 from relevox.report.drawing import GROUP_TITLES, method_title
 from relevox.report.external_words import external_sentences
 from relevox.report.group_tables import expected_r2
@@ -229,7 +230,9 @@ def _lrp(results: StudyResults) -> list[str]:
         "respond to rather than why one class was preferred."
     )
     measured = [row for row in results.benchmark if row["method"] == "lrp" and "class_swap" in str(row["measure"])]
-    if measured:
+    if in_short := map_verdicts.lrp_in_short(results.checks):
+        text += f" {in_short}"
+    elif measured:
         value = number(measured[0]["value"], 3)
         text += f" Here maps of the two classes correlate {value} (n = {number(measured[0]['n'], 0)})."
     else:

@@ -175,6 +175,8 @@ class StudyResults:
     """(group, desc, statistic) to ``(x, y, z)``."""
     examples: Sequence[Example] = ()
     """Scans shown in full."""
+    checks: Sequence[Row] = ()
+    """``check, method, step, position, measure, value, ci_low, ci_high, n_scans, n_patients``: of the maps."""
     benchmark: Sequence[Row] = ()
     """``method, target, measure, value, ci_low, ci_high, n``; simulated cohorts only."""
     explained: Sequence[Row] = ()

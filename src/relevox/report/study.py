@@ -6,6 +6,7 @@ import math
 
 from relevox.report import (
     checklist,
+    section_checks,
     section_cohort,
     section_external,
     section_leaks,
@@ -50,6 +51,7 @@ def study_page(results: StudyResults, version: str) -> str:
             Section("scans", "Single scans", section_maps.examples(results)),
             Section("groups", "Attention by group", section_maps.groups(results)),
             Section("voxelwise", "Lesions, deformation and relevance", section_maps.voxelwise(results)),
+            Section("checks", "Can the maps be believed?", section_checks.checks(results)),
             Section("causes", "Known causes", causes(results)),
             *([Section("planted", "A planted signal", planted(results.planted))] if results.planted else []),
             Section("limits", "Limits", [Bullets(limits(results))]),

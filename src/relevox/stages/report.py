@@ -96,6 +96,7 @@ _NUMBERS = {
     ),
     "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
+    "checks_summary": ("position", "value", "ci_low", "ci_high", "n_scans", "n_patients"),
     "quality": (),
     "leak_audit": ("patients", "scans", "shared"),
 } | {kind: tuple(name for name in COLUMNS[kind] if name not in _WORDS and name != "fold") for kind in _EVALUATION}
@@ -264,6 +265,7 @@ def collect(reader: _Reader, settings: Settings) -> StudyResults:
         else tables.read_characteristics(study, cohort),
         maps=maps,
         examples=examples,
+        checks=optional["checks_summary"],
         benchmark=optional["benchmark"],
         explained=optional["explained"],
         bayes=None if bayes is None else tables.read_json(bayes),
@@ -286,6 +288,7 @@ _OPTIONAL = {
     "analysis_groups": "the voxel-wise regression (stage analyse)",
     "analysis_regressors": "its regressors one by one (stage analyse)",
     "input_leak": "what the mean intensity gives away (stage analyse)",
+    "checks_summary": "whether the maps can be believed (stage explain)",
     "benchmark": "the maps against the known causes (benchmark)",
     "explained": "what the known causes explain of the maps (benchmark)",
 }
