@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.attribution.test_rules import DEFINITIONS
 from tests.attribution.toys import Block, scans, toy
 from torch import nn
 
@@ -11,22 +12,15 @@ from relevox.errors import InputError, ModelError, SettingsError
 from relevox.learning.network import ResNet3d
 
 
-def positive_part_matrix(layer, x):
-    """z+ contributions (outputs, inputs) of a linear layer at x, found by one unit input at a time."""
+def share_by_matrix(layer, x, relevance, rule):
+    """Share by the definition: the weights (outputs, inputs) are found by one unit input at a time."""
     flat = x.flatten()
-    columns = []
-    for i in range(len(flat)):
-        unit = torch.zeros_like(flat)
-        unit[i] = flat[i]
-        columns.append(layer(unit.reshape(x.shape)).flatten())
-    return torch.stack(columns, dim=1).clamp(min=0)
-
-
-def share_by_matrix(layer, x, relevance):
-    products = positive_part_matrix(layer, x)
-    z = products.sum(dim=1)
-    share = torch.where(z[:, None] > 0, products / z[:, None], torch.zeros_like(products))
-    return (share * relevance.flatten()[:, None]).sum(dim=0).reshape(x.shape)
+    units = torch.eye(len(flat), dtype=x.dtype)
+    weights = torch.stack([layer(unit.reshape(x.shape)).flatten() for unit in units], dim=1)
+    received = torch.zeros_like(flat)
+    for row, given in zip(weights, relevance.flatten(), strict=True):
+        received += given * torch.from_numpy(DEFINITIONS[rule]((row * flat).numpy(), row.numpy(), 0.0))
+    return received.reshape(x.shape)
 
 
 def pool_backwards(pool, x, relevance):
@@ -34,7 +28,7 @@ def pool_backwards(pool, x, relevance):
     return torch.autograd.grad(pool(leaf), leaf, relevance)[0]
 
 
-def slow_lrp(model, x, target):
+def slow_lrp(model, x, target, rule):
     """The definition of LRP.md for `toy`: dense matrices, layer by layer, one scan, float64."""
 
     def folded(conv, norm):
@@ -59,8 +53,8 @@ def slow_lrp(model, x, target):
 
             def back(r, value=value, hidden=hidden, a=a, b=b, first=first, second=second, short=short):
                 share = torch.where(a + b > 0, r / (a + b), torch.zeros_like(r))
-                main = share_by_matrix(first, value, share_by_matrix(second, hidden, share * a))
-                return main + share_by_matrix(short, value, share * b)
+                main = share_by_matrix(first, value, share_by_matrix(second, hidden, share * a, rule), rule)
+                return main + share_by_matrix(short, value, share * b, rule)
 
         elif isinstance(layer, (nn.MaxPool3d, nn.AdaptiveMaxPool3d)):
 
@@ -70,7 +64,7 @@ def slow_lrp(model, x, target):
         elif isinstance(layer, nn.Conv3d):
 
             def back(r, layer=layer, value=value):
-                return share_by_matrix(unbiased(layer), value, r)
+                return share_by_matrix(unbiased(layer), value, r, rule)
 
         else:
 
@@ -86,12 +80,13 @@ def slow_lrp(model, x, target):
     return relevance
 
 
-@pytest.mark.parametrize("target", [0, 1])
-def test_the_map_is_the_one_the_definition_gives(target):
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("rule", ["alpha1-beta0", "alpha2-beta1", "epsilon=0.1", "gamma=0.5", "wsquare"])
+def test_the_map_is_the_one_the_definition_gives(rule, sparse):
     model, x = toy(3, widths=(3, 4)).double(), scans(1, edge=4, seed=1).double()
-    fast = attribute(model, x, target).relevance
-    slow = slow_lrp(model.requires_grad_(False), x, target)
+    slow = slow_lrp(model.requires_grad_(False), x, 1, rule)
     assert slow.abs().max() > 0
+    fast = attribute(model, x, 1, rule=rule, sparse=sparse).relevance
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
 
 

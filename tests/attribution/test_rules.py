@@ -31,7 +31,7 @@ def shares_of_epsilon(p, w, bias):
 def shares_of_gamma(p, w, bias):
     z = p.sum() + bias
     weighed = np.where(p * z > 0, 1.5 * p, p)
-    return weighed / (weighed.sum() + bias * (1.5 if bias * z > 0 else 1))
+    return weighed / (weighed.sum() + bias * (1.5 if bias * z > 0 else 1)) if z else 0 * p
 
 
 def shares_of_flat(p, w, bias):

@@ -13,12 +13,17 @@ import torch
 from torch import nn
 
 from relevox.attribution.options import Options
+from relevox.attribution.output import channels_last
+from relevox.attribution.pieces import pieces
 from relevox.attribution.rules import divided
 from relevox.errors import ModelError
 
 
 class Layer:
     """Relevance passes unchanged: activations, and layers that do nothing in evaluation mode."""
+
+    passes_all = True
+    """Whether no relevance can be lost here."""
 
     def __init__(self, module: nn.Module | None, name: str, options: Options) -> None:
         self.module = module
@@ -80,16 +85,17 @@ class Normalisation(Layer):
 class Addition(Layer):
     """Residual addition: in proportion to the two inputs' positive parts, or to themselves (``norm``)."""
 
+    passes_all = False
+
     def keep(self, *inputs: torch.Tensor) -> None:
         """Remember both inputs."""
         self.first, self.second = (self.remember(value) for value in inputs)
 
     def share(self, relevance: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Split, plane by plane: what is at hand stays in the processor's cache."""
-        parts = torch.empty_like(self.first), torch.empty_like(self.first)
-        tensors = (self.first, self.second, relevance, *parts)
-        planes = zip(*(t.unbind(2) for t in tensors), strict=True) if relevance.ndim == 5 else [tensors]
-        for first, second, received, to_first, to_second in planes:
+        """Split."""
+        values = [channels_last(value) for value in (self.first, self.second, relevance)]
+        parts = torch.empty_like(values[0]), torch.empty_like(values[0])
+        for first, second, received, to_first, to_second in pieces(*values, *parts):
             if self.options.addition == "positive":
                 first, second = first.clamp(min=0), second.clamp(min=0)
             # where both are negative, or cancel, nobody receives: the loss is recorded

@@ -114,9 +114,9 @@ def _backwards(steps: list[Step], output: int, start: torch.Tensor) -> tuple[tor
             continue  # a side road that does not lead to the logits
         step.layer.check_unchanged()
         passed = step.layer.share(relevance.pop(step.output))
-        lost = sums.pop(step.output)
+        received = lost = sums.pop(step.output)
         for number, part in zip(step.inputs, passed, strict=True):
-            part_sum = scan_sums(part)
+            part_sum = received if step.layer.passes_all else scan_sums(part)
             lost = lost - part_sum
             relevance[number] = relevance[number] + part if number in relevance else part
             sums[number] = sums[number] + part_sum if number in sums else part_sum

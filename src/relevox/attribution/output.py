@@ -41,8 +41,12 @@ def check_input(x: torch.Tensor) -> torch.Tensor:
         )
     if not torch.isfinite(x).all():
         raise InputError("expected finite voxels, but got NaN or infinite ones", code="input-not-finite")
-    x = x.detach()
-    return x.contiguous(memory_format=torch.channels_last_3d) if x.ndim == 5 else x
+    return channels_last(x.detach())
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Lay images out as the convolutions want them, other arrays in order; copies only where it must."""
+    return x.contiguous(memory_format=torch.channels_last_3d) if x.ndim == 5 else x.contiguous()
 
 
 def check_logits(logits: object, n_scans: int) -> torch.Tensor:

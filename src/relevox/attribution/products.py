@@ -19,6 +19,7 @@ class Products(Layer):
     sign) only when the options say ``bias="absorb"``.
     """
 
+    passes_all = False
     rule: Rule
     """Known from :meth:`finish` on."""
     norm: Normalisation | None = None
@@ -59,8 +60,10 @@ class Products(Layer):
         """Share by the rule."""
         x, weight = self._operands()
         bias = self._bias() if self.options.bias == "absorb" else None
-        if self.sums is None and self.options.sparse and sparse.worthwhile(self.linear, x, relevance):
-            return (sparse.share(self.linear, x, weight, relevance, self.rule, bias),)
+        if self.options.sparse and sparse.possible(self.linear, x):
+            places = sparse.units_with(relevance)
+            if places is not None:
+                return (sparse.share(self.linear, x, weight, relevance, places, self.rule, bias),)
         positive, negative = sums(self.linear, x, weight, self.rule) if self.sums is None else self.sums
         self.sums = None
         if bias is not None:

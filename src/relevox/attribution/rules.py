@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
+from relevox.attribution.pieces import pieces
 from relevox.errors import SettingsError
 
 SMALLEST = 1e-30
@@ -186,5 +188,8 @@ def divided(relevance: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     >>> divided(torch.tensor([6.0, 6.0]), torch.tensor([-2.0, 0.0]))
     tensor([-3.,  0.])
     """
-    quotient = relevance / by
-    return quotient.masked_fill_(by.abs() <= SMALLEST, 0)
+    quotient = torch.empty_like(by)
+    for to, given, divisor in pieces(quotient, relevance, by):
+        # dividing by infinity is several times faster than a mask
+        torch.div(given, F.threshold(divisor.abs(), SMALLEST, torch.inf), out=to).mul_(divisor.sign())
+    return quotient

@@ -54,9 +54,16 @@ def possible(linear: LinearMap, x: torch.Tensor) -> bool:
     )
 
 
-def worthwhile(linear: LinearMap, x: torch.Tensor, relevance: torch.Tensor) -> bool:
-    """Whether the sweeps are cheaper than the convolutions."""
-    return possible(linear, x) and int(relevance.count_nonzero()) < DENSEST * relevance.numel()
+def units_with(relevance: torch.Tensor) -> list[np.ndarray] | None:
+    """Return each scan's units that carry relevance, as places in ``(x, y, z, o)``; None when there are too many."""
+    found = []
+    for units in relevance:
+        places = np.empty(int(DENSEST * units.numel()) + 1, dtype=np.int64)
+        n = _find(_channels_last(units).numpy().reshape(-1), places)
+        if n == len(places):
+            return None
+        found.append(places[:n])
+    return found
 
 
 def share(
@@ -64,6 +71,7 @@ def share(
     x: torch.Tensor,
     weight: torch.Tensor,
     relevance: torch.Tensor,
+    places: list[np.ndarray],
     rule: Rule,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
@@ -77,6 +85,8 @@ def share(
         ``(b, c, x, y, z)`` and ``(o, c, kx, ky, kz)``.
     relevance : torch.Tensor
         ``(b, o, x, y, z)``, mostly zeros.
+    places : list of (n,) int64 arrays
+        From :func:`units_with`.
     rule : Rule
         How a unit divides.
     bias : (o,) torch.Tensor, optional
@@ -89,9 +99,8 @@ def share(
         tuple(x.shape[2:]), tuple(relevance.shape[2:]), x.shape[1], relevance.shape[1],
         conv.kernel_size, conv.stride, conv.padding,
     )  # fmt: skip
-    for scan, units, to in zip(x, relevance, received, strict=True):
+    for scan, units, to, found in zip(x, relevance, received, places, strict=True):
         values, carried, taken = (_channels_last(t).numpy().reshape(-1) for t in (scan, units, to))
-        found = np.flatnonzero(carried).astype(np.int64)
         positive, negative = np.empty((2, len(found)), dtype=values.dtype)
         _sum_products(values, kernels, found, geometry, positive, negative)
         positive, negative = torch.from_numpy(positive), torch.from_numpy(negative)
@@ -120,6 +129,19 @@ def _compiled(function):
         return njit(cache=True, **options)(function)
     except RuntimeError:
         return njit(**options)(function)
+
+
+@_compiled
+def _find(values, places):
+    """List where values are not 0, until the list is full; return how many there are."""
+    n = 0
+    for place in range(len(values)):
+        if values[place] != 0:
+            places[n] = place
+            n += 1
+            if n == len(places):
+                break
+    return n
 
 
 @_compiled
