@@ -64,8 +64,8 @@ def test_an_addition_of_images_splits_like_one_of_vectors():
     torch.manual_seed(0)
     first, second, relevance = torch.randn(3, 2, 3, 4, 5, 6)
     flat = [values.flatten(1) for values in (first, second, relevance)]
-    vectors = shared_by(Addition(None, "+", options()), *flat[:2], relevance=flat[2])
-    images = shared_by(Addition(None, "+", options()), first, second, relevance=relevance)
+    vectors = shared_by(Addition(None, "+", options()), *flat[:2], relevance=flat[2].clone())
+    images = shared_by(Addition(None, "+", options()), first, second, relevance=relevance.clone())
     for vector, image in zip(vectors, images, strict=True):
         torch.testing.assert_close(image.flatten(1), vector)
 

@@ -36,7 +36,7 @@ class Layer:
         self.shape = inputs[0].shape
 
     def share(self, relevance: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the relevance of each input."""
+        """Return the relevance of each input; what came in may be overwritten."""
         return (relevance.reshape(self.shape),)
 
     def remember(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -94,15 +94,15 @@ class Addition(Layer):
     def share(self, relevance: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Split."""
         values = [channels_last(value) for value in (self.first, self.second, relevance)]
-        parts = torch.empty_like(values[0]), torch.empty_like(values[0])
-        for first, second, received, to_first, to_second in pieces(*values, *parts):
+        to_second = torch.empty_like(values[0])
+        for first, second, received, taken in pieces(*values, to_second):
             if self.options.addition == "positive":
                 first, second = first.clamp(min=0), second.clamp(min=0)
             # where both are negative, or cancel, nobody receives: the loss is recorded
             factor = divided(received, first + second)
-            torch.mul(first, factor, out=to_first)
-            torch.mul(second, factor, out=to_second)
-        return parts
+            torch.mul(first, factor, out=received)
+            torch.mul(second, factor, out=taken)
+        return values[2], to_second
 
 
 class Probabilities(Layer):

@@ -181,15 +181,15 @@ class WSquare(Flat):
 
 
 def divided(relevance: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    """Return ``relevance / by``, and 0 where there is nothing to divide by.
+    """Return ``relevance / by``, and 0 where there is nothing to divide by; the divisor is overwritten by it.
 
     Examples
     --------
     >>> divided(torch.tensor([6.0, 6.0]), torch.tensor([-2.0, 0.0]))
     tensor([-3.,  0.])
     """
-    quotient = torch.empty_like(by)
-    for to, given, divisor in pieces(quotient, relevance, by):
+    for given, divisor in pieces(relevance, by):
+        sign = divisor.sign()
         # dividing by infinity is several times faster than a mask
-        torch.div(given, F.threshold(divisor.abs(), SMALLEST, torch.inf), out=to).mul_(divisor.sign())
-    return quotient
+        torch.div(given, F.threshold_(divisor.abs_(), SMALLEST, torch.inf), out=divisor).mul_(sign)
+    return by
