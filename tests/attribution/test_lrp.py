@@ -127,8 +127,8 @@ def test_a_toy_that_can_be_done_by_hand():
 def test_epsilon_zero_is_gradient_times_input_where_nothing_has_a_bias():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv3d(2, 8, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(8, 8, 3, bias=False), nn.ReLU(),
-        nn.AvgPool3d(2), nn.Flatten(), nn.Linear(8, 2, bias=False),
+        nn.Conv3d(2, 8, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(8, 8, 3, bias=False),
+        nn.ReLU(), nn.AvgPool3d(2), nn.Flatten(), nn.Linear(8, 2, bias=False),
     ).double()  # fmt: skip
     x = scans(2).double().requires_grad_()
     (gradient,) = torch.autograd.grad(model(x)[:, 1].sum(), x)
