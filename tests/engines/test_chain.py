@@ -225,7 +225,7 @@ def test_an_empty_brain_mask_and_a_missing_network_are_said_before_any_work(pati
 def test_a_brain_that_the_crop_cuts_fails(patient, monkeypatch):
     head, t1w, flair, mask, _ = patient
     monkeypatch.setattr(chain, "ants", KnownRegistration)
-    monkeypatch.setattr(chain, "segment", lambda *_: (np.zeros(head.t1.shape, np.float32),) * 3)
+    monkeypatch.setattr(chain, "_tissue", lambda *_: (np.zeros(head.t1.shape, np.float32),) * 3)
     monkeypatch.setattr(chain, "_regions", lambda *_: np.zeros(head.t1.shape, np.int32))
     monkeypatch.setattr(chain, "n4", lambda image, *_: np.clip(image.data, 0, None))
     with pytest.raises(EngineError) as cut:

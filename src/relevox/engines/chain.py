@@ -22,6 +22,7 @@ from relevox.imaging.bias import head_mask, n4
 from relevox.imaging.crop import Grid
 from relevox.imaging.intensity import normalise, truncate
 from relevox.imaging.jacobian import jacobian
+from relevox.imaging.lesion_filling import fill_lesions
 from relevox.imaging.lesions import segment_lesions
 from relevox.imaging.regions import template_regions
 from relevox.imaging.resample import isotropic, resample
@@ -95,7 +96,7 @@ def to_template(
     5. One resampling of each image to 1 mm.
     6. Non-linear registration (SyN) for the Jacobian determinant, for the template's labels and priors, and
        for the edge of our own brain mask.
-    7. Tissue (expectation maximisation), regions, lesions; their volumes in native millilitres.
+    7. Tissue, regions, lesions (then, with lesions filled, tissue and regions again); native volumes.
     8. Crop, block means on coarser grids, normalisation; quality measures.
 
     Parameters
@@ -172,8 +173,14 @@ def to_template(
     with clock("tissue"):
         fractions = np.stack([template.grey, template.white, template.csf])
         priors = _in_box(mask, Volume(fractions, template.affine), whole, warp.inverse, order=1)
-        grey, white, csf = segment(template_t1w, mask, *priors)
-        steps.append("tissue by expectation maximisation on T1w with the template's priors")
+        given = lesion_mask if lesion_mask is not None else flair_lesion_mask
+        lesions = np.zeros(mask.shape, dtype=bool)
+        if given is not None:
+            to_given = matrix if lesion_mask is not None else flair_to_t1w @ matrix
+            lesions = move_mask(Volume(given.data != 0, given.affine), whole, to_given) & mask
+            steps.append(f"lesion mask {_said(made_by.get('lesion_mask'))}")
+        grey, white, csf = _tissue(template_t1w, lesions, mask, priors)
+        steps.append("tissue on T1w as shares of each voxel, with the template's priors; lesions filled first")
     with clock("regions"):
         if parcellation is None:
             atlas = _in_box(mask, Volume(template.atlas, template.affine), whole, warp.inverse, order=0)
@@ -183,16 +190,13 @@ def to_template(
         whose = "of the template" if parcellation is None else made_by.get("parcellation", "as given")
         steps.append(f"Desikan-Killiany labels {whose}, fitted to the patient's tissue")
     with clock("lesions"):
-        given = lesion_mask if lesion_mask is not None else flair_lesion_mask
         if given is None:
             box = _box(mask)
-            lesions = np.zeros(mask.shape, dtype=bool)
             lesions[box] = segment_lesions(*(image[box] for image in (template_flair, mask, grey, priors[1], regions)))
             steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
-        else:
-            to_given = matrix if lesion_mask is not None else flair_to_t1w @ matrix
-            lesions = move_mask(Volume(given.data != 0, given.affine), whole, to_given) & mask
-            steps.append(f"lesion mask {_said(made_by.get('lesion_mask'))}")
+            if lesions.any():  # they were sought among tissue that they had disturbed
+                grey, white, csf = _tissue(template_t1w, lesions, mask, priors)
+                regions = _regions(atlas, grey, white, csf, mask, settings)
     with clock("measures"):
         native_ml = abs(np.linalg.det(matrix[:3, :3])) / 1000
         volumes = native_volumes_ml(grey, white, csf, regions, lesions, native_ml)
@@ -315,6 +319,16 @@ def _in_box(mask: np.ndarray, source: Volume, grid: Grid, displacement: Volume, 
     whole = np.zeros((*part.shape[:-3], *mask.shape), dtype=part.dtype)
     whole[..., *box] = part
     return whole
+
+
+def _tissue(t1w: np.ndarray, lesions: np.ndarray, mask: np.ndarray, priors: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Grey matter, white matter and CSF of the T1w without its lesions, computed in the brain's bounding box."""
+    box = _box(mask)
+    inside = mask[box]
+    filled = fill_lesions(t1w[box], lesions[box], priors[1][box], inside)
+    maps = np.zeros((3, *mask.shape), dtype=np.float32)
+    maps[:, *box] = segment(filled, inside, *(prior[box] for prior in priors))
+    return tuple(maps)
 
 
 def _regions(atlas, grey, white, csf, mask, settings: PreprocessingSettings) -> np.ndarray:
