@@ -91,9 +91,11 @@ def of_networks(rows: Sequence[Row], method: str) -> str:
     row = _one(rows, check="stability", method=method, step="tested with trained", measure="pearson")
     if row is None:
         return ""
+    top = _one(rows, check="stability", method=method, step="tested with trained", measure="dice_top")
+    shared = "" if top is None else f"; {number(100 * top['value'], 0)} % of the 5 % most relevant voxels are shared"
     if row["value"] >= ALIKE:
-        return f"Networks of other folds give nearly the same map ({interval(row)})."
-    return f"Networks of other folds give another map of the same scan (r = {interval(row)})."
+        return f"Networks of other folds give nearly the same map (r = {interval(row)}{shared})."
+    return f"Networks of other folds give another map of the same scan (r = {interval(row)}{shared})."
 
 
 def lrp_in_short(rows: Sequence[Row]) -> str:

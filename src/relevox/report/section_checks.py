@@ -72,16 +72,14 @@ def _dependence_table(results: StudyResults, counted: str, confidence: str) -> T
         drawn = select(rows, check="randomisation", method=method, measure="pearson")
         swapped = select(rows, check="class_swap", method=method, measure="pearson")
         other = {"check": "stability", "method": method, "step": "tested with trained"}
-        agreed, places = (select(rows, measure=name, **other) for name in ("pearson", "dice_top"))
-        cells = (_cell(drawn[:1]), _cell(drawn[-1:]), _cell(swapped, 3), _cell(agreed), _cell(places))
+        agreed = select(rows, measure="pearson", **other)
+        cells = (_cell(drawn[:1]), _cell(drawn[-1:]), _cell(swapped), _cell(agreed))
         body.append((method_title(method, first=True), *cells))
     caption = (
         f"What the maps depend on: mean over {counted} with {confidence} intervals. r: Pearson correlation over the "
-        "brain. Top 5 %: overlap (Dice) of the voxels with the largest absolute relevance, 0.05 by chance."
+        "brain."
     )
-    return Table(
-        caption, ("", "random head, r", "all random, r", "two classes, r", "two networks, r", "the same, top 5 %"), body
-    )
+    return Table(caption, ("", "random head, r", "all random, r", "two classes, r", "two networks, r"), body)
 
 
 def _answer_table(results: StudyResults, counted: str, confidence: str) -> Table:
@@ -90,7 +88,7 @@ def _answer_table(results: StudyResults, counted: str, confidence: str) -> Table
     body = []
     for method in names:
         cells = [
-            _cell(select(rows, check=f"perturbation_{kind}", method=method, step=step, measure="gain"))
+            _cell(select(rows, check=f"perturbation_{kind}", method=method, step=step, measure="gain"), 1)
             for kind in ("regions", "supervoxels")
             for step in ("descending", "ascending")
         ]
