@@ -12,26 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
-from scipy.stats import gamma, norm
 
 from relevox.config import PhantomSettings
 from relevox.phantom import disability
-from relevox.phantom.anatomy import LOBES, VENTRICLES
+from relevox.phantom.atrophy import TISSUES, VENTRICLES
+from relevox.phantom.disease import NORMALS, divided, signs
 from relevox.records import ScanId
 
 SCORE_WINDOW_DAYS = 183
 """The EDSS is dated at most this many days after the scan (paper 2.1)."""
 
-# Table 2, all scans: 27.5 (39.9) ml, as a log-normal distribution
-_LOAD_MEAN_ML, _LOAD_SD_ML = 27.5, 39.9
-_LOAD_SPREAD = np.sqrt(np.log1p((_LOAD_SD_ML / _LOAD_MEAN_ML) ** 2))
-_LOAD_MEDIAN_ML = _LOAD_MEAN_ML * np.exp(-(_LOAD_SPREAD**2) / 2)
-_MOST_ML = 45.0
-"""Of periventricular and of other lesions each: more the white matter cannot hold."""
-_LEAST_ML = 0.25
-
-_DURATION_MEAN_YEARS, _DURATION_SHAPE = 10.4, 2.2
-_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML = 1660.0, 110.0
 _MS_TYPES = ("CIS", "RR", "SP")
 _MS_TYPE_SHARES = (0.39, 0.48, 0.13)
 _FIRST_SCAN = date(2010, 1, 1)
@@ -63,7 +53,7 @@ class PlannedScan:
     intracranial_ml: float
     """Native intracranial volume."""
     change: Mapping[str, float]
-    """Loss of log volume by lobe, growth of log volume of the ventricles."""
+    """Loss of the logarithm of a tissue's share of the head, growth for the ventricles (``atrophy.TISSUES``)."""
     periventricular_ml: float
     """Native volume of lesions within 10 mm of the ventricles."""
     other_ml: float
@@ -116,19 +106,8 @@ def draw_patients(settings: PhantomSettings, seed: int) -> tuple[PlannedScan, ..
 
 def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed: int) -> PlannedScan:
     rng = np.random.default_rng([seed, 1, index])
-    severity = rng.standard_normal()
-
-    def follows_severity(correlation: float) -> float:
-        return correlation * severity + np.sqrt(1 - correlation**2) * rng.standard_normal()
-
-    duration = gamma.ppf(
-        norm.cdf(follows_severity(0.55)), _DURATION_SHAPE, scale=_DURATION_MEAN_YEARS / _DURATION_SHAPE
-    )
-    load_ml = _LOAD_MEDIAN_ML * np.exp(settings.effect * _LOAD_SPREAD * follows_severity(0.55))
-    # Where lesions lie is independent of how many there are: the total says nothing about the place.
-    share = 1 / (1 + np.exp(-settings.location_spread * settings.effect * rng.standard_normal()))
-    change = {lobe: float(0.05 + settings.effect * 0.04 * follows_severity(0.5)) for lobe in LOBES}
-    change[VENTRICLES] = float(np.clip(0.6 + 0.6 * follows_severity(0.65), -0.5, 1.6))
+    drawn = signs(rng.standard_normal((1, len(NORMALS))), settings.effect, settings.location_spread)
+    years = float(drawn.years[0])
     scan_date = _FIRST_SCAN + timedelta(days=int(rng.integers(_RECRUITMENT_DAYS)))
     return PlannedScan(
         id=ScanId(participant, "ses-01"),
@@ -136,14 +115,14 @@ def _draw_patient(index: int, participant: str, settings: PhantomSettings, seed:
         visit=0,
         sex="F" if rng.random() < 0.65 else "M",
         ms_type=str(rng.choice(_MS_TYPES, p=_MS_TYPE_SHARES)),
-        age_years=float(np.clip(rng.normal(32.3, 8.5), 14, 50) + duration),
-        disease_duration_years=float(duration),
+        age_years=float(np.clip(rng.normal(32.3, 8.5), 14, 50) + years),
+        disease_duration_years=years,
         scan_date=scan_date,
         score_date=scan_date + timedelta(days=int(rng.integers(SCORE_WINDOW_DAYS + 1))),
-        intracranial_ml=float(rng.normal(_INTRACRANIAL_MEAN_ML, _INTRACRANIAL_SD_ML)),
-        change=change,
-        periventricular_ml=float(np.clip(load_ml * share, _LEAST_ML, _MOST_ML)),
-        other_ml=float(np.clip(load_ml * (1 - share), _LEAST_ML, _MOST_ML)),
+        intracranial_ml=float(drawn.intracranial_ml[0]),
+        change={tissue: float(amount[0]) for tissue, amount in drawn.change.items()},
+        periventricular_ml=float(drawn.periventricular_ml[0]),
+        other_ml=float(drawn.other_ml[0]),
     )
 
 
@@ -153,8 +132,9 @@ def _follow_up(first: PlannedScan, settings: PhantomSettings, seed: int) -> Plan
     days = int(rng.integers(365, 4 * 365))
     years = days / 365.25
     more = np.exp(0.06 * years)
+    inner, outer = divided(first.periventricular_ml * more, first.other_ml * more)
     scan_date = first.scan_date + timedelta(days=days)
-    yearly = dict.fromkeys(LOBES, 0.004) | {VENTRICLES: 0.03}
+    yearly = dict.fromkeys(TISSUES, 0.004) | {VENTRICLES: 0.03}
     return replace(
         first,
         id=ScanId(first.id.participant, "ses-02"),
@@ -164,6 +144,6 @@ def _follow_up(first: PlannedScan, settings: PhantomSettings, seed: int) -> Plan
         scan_date=scan_date,
         score_date=scan_date + timedelta(days=int(rng.integers(SCORE_WINDOW_DAYS + 1))),
         change={region: amount + yearly[region] * years for region, amount in first.change.items()},
-        periventricular_ml=float(min(first.periventricular_ml * more, _MOST_ML)),
-        other_ml=float(min(first.other_ml * more, _MOST_ML)),
+        periventricular_ml=float(inner),
+        other_ml=float(outer),
     )
