@@ -1,9 +1,11 @@
 """The methods section says what ran, not what usually runs."""
 
 from dataclasses import replace
+from typing import get_args
 
 from relevox import config
-from relevox.report.methods import methods, unique_steps
+from relevox.config import Method, preset
+from relevox.report.methods import attribution_text, checks_text, methods, unique_steps
 
 
 def method_of(results):
@@ -65,3 +67,21 @@ def test_tests_between_models_are_described_only_where_they_ran(results):
     assert "DeLong" not in method_of(replace(results, comparisons=()))["Evaluation"]
     rows = [{"model": "cnn", "against": "chance", "test": "permutation"}]
     assert "DeLong" in method_of(replace(results, comparisons=rows))["Evaluation"]
+
+
+def test_the_checks_of_the_maps_are_described_where_they_were_made(results):
+    assert "checked" not in checks_text(results)
+    row = {"n_scans": 7.0}
+    text = checks_text(replace(results, checks=[row]))
+    assert "Maps of 7 test scans" in text
+    assert "Grad-CAM" in text and "2 orders by chance" in text
+
+
+def test_every_method_is_described():
+    settings = preset("demo")
+    attribution = settings.attribution.model_copy(update={"methods": get_args(Method), "baseline": "zero"})
+    text = attribution_text(settings.model_copy(update={"attribution": attribution}))
+    assert "from an empty image (8 steps)" in text
+    assert "SmoothGrad (16 samples" in text
+    assert "Grad-CAM at the last block" in text
+    assert "input x gradient" in text

@@ -77,6 +77,13 @@ def test_what_is_left_without_learning_is_judged_by_its_interval(half, expected)
     assert expected in map_verdicts.of_weights(steps, "gradcam")
 
 
+@pytest.mark.parametrize(("low", "said"), [(0.35, True), (0.0, False)])
+def test_places_that_need_no_learning_are_said_to(low, said):
+    found = of_method("integrated_gradients", -0.9, (0.2, 0.1, 0.0), 0.5, gain=1.0, beyond=0.0)
+    kept = row("randomisation", "integrated_gradients", "blocks.block1", 3, "spearman_absolute", low + 0.05)
+    assert ("that much is the image" in map_verdicts.of_weights([*found, kept], "integrated_gradients")) is said
+
+
 def test_no_gain_beyond_chance_is_called_no_evidence():
     found = of_method("gradcam", 0.1, (0.1, 0.1, 0.1), 0.2, gain=0.01, beyond=-1.0)
     assert "is not shown to change the answer" in map_verdicts.of_answer(found, "gradcam")

@@ -263,4 +263,4 @@ def robustness(results: StudyResults) -> str:
 def explanation(results: StudyResults) -> str:
     """Maps and their checks."""
     checks = " They were held against the known causes of the simulated cohort." if results.benchmark else ""
-    return f"{methods.attribution_text(results.settings)}{checks}"
+    return f"{methods.attribution_text(results.settings)}{methods.checks_text(results)}{checks}"

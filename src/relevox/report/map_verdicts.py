@@ -50,15 +50,27 @@ def of_weights(rows: Sequence[Row], method: str) -> str:
     first, last = steps[0]["value"], steps[-1]["value"]
     head = f"With a random head it is the same (r = {number(first)})" if first > SAME else ""
     head = head or f"With a random head r falls to {number(first)}"
+    rest = _whatever_the_sign(rows, method)
     if last > FADED:
         found = f"{head}, and with all weights random r is still {interval(steps[-1])}"
         shown = steps[-1]["ci_low"] > 0
         return f"{found}: {'much of it is the image, not the learning' if shown else 'too few scans to say more'}."
     if first > SAME:
-        return f"{head}: it does not show what the head decides; with all weights random r is {number(last)}."
+        return f"{head}: it does not show what the head decides; with all weights random r is {number(last)}.{rest}"
     gone = steps[-1]["ci_high"] < 0.5
     return f"{head}, with all weights random to {interval(steps[-1])}: " + (
-        "it depends on what was learned." if gone else "too few scans to say more."
+        f"it depends on what was learned.{rest}" if gone else "too few scans to say more."
+    )
+
+
+def _whatever_the_sign(rows: Sequence[Row], method: str) -> str:
+    """Say how much of where a map looks needs no learning, where it is shown to be much."""
+    ranks = select(rows, check="randomisation", method=method, measure="spearman_absolute")
+    if not ranks or not ranks[-1]["ci_low"] > 0.2:
+        return ""
+    return (
+        f" Whatever the sign, though, the ranks of its values keep r = {number(ranks[-1]['value'])} without any "
+        "learning: that much is the image."
     )
 
 

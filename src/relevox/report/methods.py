@@ -28,7 +28,7 @@ def methods(results: StudyResults) -> list[tuple[str, str]]:
         ("Network and training", training_text(results)),
         ("Comparison models", baseline_text(results)),
         ("Evaluation", evaluation_text(results)),
-        ("Attention maps", attribution_text(results.settings)),
+        ("Attention maps", attribution_text(results.settings) + checks_text(results)),
         ("Group analysis", analysis_text(results)),
         ("Software", software_text(results.versions)),
     ]
@@ -163,12 +163,15 @@ def _beyond_scores(results: StudyResults) -> str:
 def attribution_text(settings: Settings) -> str:
     """Say how the maps were made."""
     a = settings.attribution
+    baseline = "the mean of the fold's training scans" if a.baseline == "mean" else "an empty image"
     details = {
         "lrp": f"{method_title('lrp')}, started from the explained class's {a.lrp_start}"
         if a.lrp_start != "one"
         else f"{method_title('lrp')}, started from 1",
-        "integrated_gradients": "integrated gradients from the mean of the fold's training scans "
-        f"({a.integrated_gradients_steps} steps)",
+        "integrated_gradients": f"integrated gradients from {baseline} ({a.integrated_gradients_steps} steps)",
+        "smoothgrad": f"SmoothGrad ({a.smoothgrad_samples} samples, noise of {a.smoothgrad_noise:g} standard "
+        "deviations inside the brain)",
+        "gradcam": f"Grad-CAM at {a.gradcam_layer or 'the last block'}",
     }
     target = {
         "predicted": "predicted class",
@@ -179,7 +182,23 @@ def attribution_text(settings: Settings) -> str:
     return (
         f"Every scan was explained by the model of the fold in which it was tested, for the {target}: "
         f"{'; '.join(details.get(method, method_title(method)) for method in a.methods)}; and occlusion of each region "
-        "by that mean of the training scans. Maps are sums over the two channels."
+        "by the mean of the fold's training scans. Maps are sums over the two channels."
+    )
+
+
+def checks_text(results: StudyResults) -> str:
+    """Say how the maps were checked; empty where they were not."""
+    if not results.checks:
+        return ""
+    c, n = results.settings.checks, int(max(row["n_scans"] for row in results.checks))
+    return (
+        f" Maps of {n} test scans ({c.scans_per_fold} a fold, drawn at random, of different patients) were checked "
+        f"({', '.join(method_title(method) for method in c.methods)}): against maps of the same network with its "
+        "weights drawn again from the output to the input (Adebayo et al. 2018), of the other class, and of the other "
+        "folds' networks, by correlation over the brain; and by replacing regions, and about "
+        f"{c.supervoxels} supervoxels (k-means on position and intensities), by the mean of the fold's training scans "
+        f"in the order of their mean relevance (Samek et al. 2015), against {c.random_orders} orders by chance a scan. "
+        "Intervals draw patients."
     )
 
 
