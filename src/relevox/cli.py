@@ -451,6 +451,21 @@ def train_brain_network(
     print(stage.run(out, seed=seed, n_heads=heads, device=device, threads=threads or cores()))
 
 
+@_command("train-lesion-network")
+def train_lesion_network(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for weights and card.")],
+    patches: Annotated[int, typer.Option(min=1, help="Simulated patches to train on.")] = 8000,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="0 = all cores.")] = 0,
+) -> None:
+    """Train a network that finds lesions on simulated scans."""
+    from relevox.engines.workers import cores
+    from relevox.stages import train_lesion_network as stage
+
+    print(stage.run(out, seed=seed, n_patches=patches, device=device, threads=threads or cores()))
+
+
 def _resolve(study: Path | None, preset_name: str | None, file: Path | None, ignore_derivatives: bool = False):
     """Settings of a command: a file on a preset, else the study's own, else the default."""
     from relevox import config
