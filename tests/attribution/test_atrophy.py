@@ -1,10 +1,12 @@
 """What a region's volume is worth to a network."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from relevox.attribution.deformation import deform_regions, warp
+from relevox.attribution.atrophy import atrophy_slopes, exchange_tissue, tissue_values, warp
 from relevox.errors import InputError
 
 SHAPE = (12, 10, 8)
@@ -29,6 +31,11 @@ def scaling(centre, amount):
     return u
 
 
+def around(x, step):
+    """The scans after a loss and after a gain, by scaling around the bar's middle."""
+    return warp(x, scaling(5.5, step)), warp(x, scaling(5.5, -step))
+
+
 def bar():
     """A bar across x from 3 to 8, fading at its ends."""
     place = torch.arange(SHAPE[0], dtype=torch.float32)
@@ -51,7 +58,7 @@ def test_a_displacement_of_one_voxel_takes_the_next_voxel():
 def test_the_slope_of_a_volume_is_minus_the_volume():
     model = Volume(torch.ones(SHAPE))
     step = 0.05  # u = step (x - c): the bar's width times 1 / (1 + step), a loss of log volume of about step
-    found = deform_regions(model, bar(), [scaling(5.5, step)], [scaling(5.5, -step)], step, target=1)
+    found = atrophy_slopes(model, bar(), [around(bar(), step)], step, target=1)
     assert found.slope.item() == pytest.approx(-bar().sum().item(), rel=0.03)
 
 
@@ -59,11 +66,8 @@ def test_a_region_the_network_does_not_look_at_has_no_slope():
     where = torch.zeros(SHAPE)
     where[:, :5] = 1
     x = torch.cat([bar(), 2 * bar()])
-    elsewhere = [scaling(5.5, amount) for amount in (0.1, -0.1)]
-    for u in elsewhere:
-        u[:, :, :5] = 0
-    both = [scaling(5.5, amount) for amount in (0.1, -0.1)]
-    found = deform_regions(Volume(where), x, [elsewhere[0], both[0]], [elsewhere[1], both[1]], 0.1, 1, batch_size=1)
+    elsewhere = tuple(torch.where(where > 0, x, changed) for changed in around(x, 0.1))
+    found = atrophy_slopes(Volume(where), x, [elsewhere, around(x, 0.1)], 0.1, 1, batch_size=1)
     assert found.slope[:, 0].abs().max() < 1e-4
     assert (found.slope[:, 1] < -1).all()
     assert found.slope[1, 1] == pytest.approx(2 * found.slope[0, 1].item(), rel=1e-4)
@@ -71,11 +75,31 @@ def test_a_region_the_network_does_not_look_at_has_no_slope():
 
 def test_the_contribution_is_the_slope_times_what_was_lost():
     model = Volume(torch.ones(SHAPE))
-    found = deform_regions(model, bar(), [scaling(5.5, 0.05)], [scaling(5.5, -0.05)], 0.05, target=0)
+    found = atrophy_slopes(model, bar(), [around(bar(), 0.05)], 0.05, target=0)
     assert found.contribution(torch.tensor([[0.2]])).item() == pytest.approx(0.2 * found.slope.item())
     assert found.slope.item() > 0  # less volume speaks for class 0
 
 
-def test_displacements_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="warps-shape"):
-        deform_regions(Volume(torch.ones(SHAPE)), bar(), [torch.zeros(3, 2, 2, 2)], [torch.zeros(3, 2, 2, 2)], 0.1)
+def test_changed_scans_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="changed-shape"):
+        atrophy_slopes(Volume(torch.ones(SHAPE)), bar(), [(bar()[..., :-1], bar())], 0.1)
+
+
+def test_exchanged_tissue_looks_like_fluid_and_the_background_stays():
+    x = torch.full((1, 2, *SHAPE), 3.0)
+    x[:, :, 0] = 0
+    share = torch.zeros(SHAPE)
+    share[:6] = 0.5
+    changed = exchange_tissue(x, share, torch.tensor([[3.0, 3.0]]), torch.tensor([[1.0, 5.0]]), loss=0.1)
+    lost = 0.5 * (1 - math.exp(-0.1))
+    assert changed[0, :, 3, 0, 0].tolist() == pytest.approx([3 - 2 * lost, 3 + 2 * lost])
+    assert (changed[:, :, 0] == 0).all() and (changed[:, :, 6:] == 3).all()
+    assert torch.equal(exchange_tissue(x, share, torch.ones(1, 2), torch.zeros(1, 2), loss=0.0), x)
+
+
+def test_tissue_is_measured_where_the_template_is_surest():
+    x = torch.ones(2, 1, *SHAPE)
+    share = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0)) * 0.8
+    share[4:6] = 1.0
+    x[1, :, 4:6] = 7.0
+    assert tissue_values(x, share).tolist() == [[1.0], [7.0]]

@@ -1,16 +1,18 @@
-"""What the atrophy of a region does to the answer: the scan is deformed, not painted over.
+"""What the atrophy of a region does to the answer: some of its tissue is lost, and nothing is painted over.
 
 A lost millimetre of cortex is no bright spot. It moves edges, and the region's
 brightness stays what it was. Methods that weigh voxels, or put the cohort's
 mean in a region's place, see little of it. Here each region of the scan itself
-loses and gains a little volume, by a flow made on the template, and the change
-of the margin per unit of volume is what that region's atrophy is worth to the
-network; times the volume the patient has lost, it is what it contributed.
+loses and gains a little volume, by a flow made on the template or by fluid in
+the place of some tissue, and the change of the margin per unit of volume is what
+that region's atrophy is worth to the network; times the volume the patient has
+lost, it is what it contributed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +45,10 @@ class RegionSlopes:
         return self.slope * torch.as_tensor(lost).to(self.slope)
 
 
-def deform_regions(
+def atrophy_slopes(
     model: nn.Module,
     x: torch.Tensor,
-    shrunk: Sequence[torch.Tensor],
-    grown: Sequence[torch.Tensor],
+    pairs: Iterable[tuple[torch.Tensor, torch.Tensor]],
     step: float,
     target: int | torch.Tensor | None = None,
     *,
@@ -62,15 +63,15 @@ def deform_regions(
         Returns ``(b, classes)``; runs in evaluation mode and is left as found.
     x : torch.Tensor
         Scans in template space, ``(b, c, x, y, z)``.
-    shrunk, grown : sequence of torch.Tensor, (3, x, y, z)
-        One a region: displacements in voxels by which it loses, and gains, ``step`` of log volume; the
-        deformed scan is ``x(y + u(y))``.
+    pairs : iterable of (torch.Tensor, torch.Tensor)
+        One a region: the scans after it has lost, and after it has gained, ``step`` of log volume, each of the
+        shape of ``x`` (:func:`warp`, :func:`exchange_tissue`). Made when they are asked for.
     step : float
         Loss and gain of log volume.
     target : int or (b,) of int, optional
         Explained class; default: the predicted one.
     batch_size : int
-        Deformed scans that pass the network at once.
+        Scans that pass the network at once.
     precision : {"float32", "bfloat16"}
         Of the convolutions.
 
@@ -81,29 +82,68 @@ def deform_regions(
 
     Notes
     -----
-    ``slope = (margin(shrunk) - margin(grown)) / (2 step)``. Interpolation blurs
-    the shrunk and the grown scan alike, and so cancels.
+    ``slope = (margin(less) - margin(more)) / (2 step)``. What a change does
+    beside its purpose, as interpolation blurs, it does to both, and it cancels.
     """
     x = check_input(x)
-    if len(shrunk) != len(grown) or any(tuple(u.shape) != (3, *x.shape[2:]) for u in (*shrunk, *grown)):
-        raise InputError(
-            f"expected as many displacements of shape {(3, *x.shape[2:])} to shrink as to grow", code="warps-shape"
-        )
     with evaluating(model), torch.no_grad():
         logits = forward(model, x, precision)
         chosen = choose_target(logits, target)
 
-        def margins(u: torch.Tensor) -> torch.Tensor:
+        def margins(changed: torch.Tensor) -> torch.Tensor:
+            changed = check_input(changed)
+            if changed.shape != x.shape:
+                raise InputError(
+                    f"expected changed scans of shape {tuple(x.shape)}, but got {tuple(changed.shape)}",
+                    code="changed-shape",
+                )
             return torch.cat(
                 [
-                    class_margin(forward(model, warp(part, u), precision), classes).double()
-                    for part, classes in zip(x.split(batch_size), chosen.split(batch_size), strict=True)
+                    class_margin(forward(model, part, precision), classes).double()
+                    for part, classes in zip(changed.split(batch_size), chosen.split(batch_size), strict=True)
                 ]
             )
 
-        slopes = [(margins(less) - margins(more)) / (2 * step) for less, more in zip(shrunk, grown, strict=True)]
+        slopes = [(margins(less) - margins(more)) / (2 * step) for less, more in pairs]
         margin = class_margin(logits, chosen).double()
     return RegionSlopes(torch.stack(slopes, dim=1) if slopes else margin.new_zeros(len(x), 0), chosen, margin)
+
+
+def exchange_tissue(
+    x: torch.Tensor, share: torch.Tensor, tissue: torch.Tensor, fluid: torch.Tensor, loss: float
+) -> torch.Tensor:
+    """Put fluid in the place of some of a region's tissue, as partial volumes do on a grid coarser than the loss.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        ``(b, c, x, y, z)``.
+    share : torch.Tensor
+        ``(x, y, z)``: how much of each voxel is the region's tissue, from the template.
+    tissue, fluid : torch.Tensor
+        ``(b, c)``: what they look like in each scan (:func:`tissue_values`).
+    loss : float
+        Log volume that is lost; below 0 gained.
+    """
+    replaced = torch.as_tensor(share).to(x) * (1 - math.exp(-loss))  # (x, y, z)
+    change = (fluid - tissue)[:, :, None, None, None].to(x) * replaced
+    return torch.where(x != 0, x + change, x)  # the background stays background
+
+
+def tissue_values(x: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return what a tissue looks like in each scan: the mean where the template is surest of it, ``(b, c)``.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        ``(b, c, x, y, z)``.
+    share : torch.Tensor
+        ``(x, y, z)`` of the tissue; voxels within a tenth of its maximum count.
+    """
+    share = torch.as_tensor(share).to(x)
+    sure = (share >= 0.9 * share.max()) & (x != 0).any(dim=1, keepdim=True)  # (b, 1, x, y, z)
+    total = (x * sure).sum(dim=(2, 3, 4))
+    return total / sure.sum(dim=(2, 3, 4)).clamp(min=1)
 
 
 def warp(x: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
