@@ -151,7 +151,7 @@ def report(found, lost, effects, weights) -> None:
     contributed = effects / STEP * lost
     print(
         "\nA: slopes against that change; B: attributions against what the lobe contributed to the margin\n"
-        "(change / 0.1 x volume lost). r over scans and lobes, mean r within lobes; mean |attribution| by lobe, as above"
+        "(change / 0.1 x volume lost). r over scans and lobes, mean r within lobes; mean |attribution| by lobe"
     )
     for method, values in found.items():
         kind, truth = ("A", effects) if method.startswith("slope") else ("B", contributed)
