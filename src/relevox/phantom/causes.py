@@ -43,7 +43,7 @@ class LabelModel(NamedTuple):
 LABEL_MODELS: Mapping[str, LabelModel] = {
     # volumes see much of it; maps should show three places
     "paper": LabelModel(
-        {"frontotemporal_cortex": -0.70, "cerebellar_cortex": -0.15, "periventricular_lesions": 0.62}, 0.5
+        {"frontotemporal_cortex": -0.70, "cerebellar_cortex": -0.15, "periventricular_lesions": 0.62}, 0.42
     ),
     "frontotemporal": LabelModel({"frontotemporal_cortex": -1.0}, 0.25),
     # where, not how much: volumes see next to nothing of these two
