@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from relevox.attribution.gradients import explained_value, slope
-from relevox.attribution.output import check_input, choose_target, evaluating, forward
+from relevox.attribution.gradients import explained_value, logits_and_slope
+from relevox.attribution.output import check_input, evaluating
 from relevox.attribution.result import Attribution, scan_sums
 
 
@@ -51,10 +51,8 @@ def gradient_input(
     x = check_input(x)
     explain = explained_value(explained)
     with evaluating(model):
-        with torch.no_grad():
-            logits = forward(model, x, precision)
-        chosen = choose_target(logits, target)
-        relevance = x * slope(model, x, chosen, explained, precision)
+        logits, chosen, gradient = logits_and_slope(model, x, target, explained, precision)
+    relevance = x * gradient
     start = explain(logits, chosen).double()
     return Attribution(
         relevance=relevance.contiguous(),

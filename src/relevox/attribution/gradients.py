@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from relevox.attribution.output import class_logit, class_margin, forward
+from relevox.attribution.output import choose_target, class_logit, class_margin, forward
 from relevox.errors import SettingsError
 
 
@@ -45,10 +45,23 @@ def slope(
     The model must be in evaluation mode: scans are then independent of each other,
     and one backward pass serves the batch. Parameters get no gradient.
     """
+    return logits_and_slope(model, x, target, explained, precision)[2]
+
+
+def logits_and_slope(
+    model: nn.Module,
+    x: torch.Tensor,
+    target: int | torch.Tensor | None,
+    explained: str = "logit",
+    precision: str = "float32",
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return logits, explained classes (by default the predicted ones) and gradient of one pass."""
     point = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        value = explained_value(explained)(forward(model, point, precision), target).sum()
-        return torch.autograd.grad(value, point)[0]
+        logits = forward(model, point, precision)
+        chosen = choose_target(logits.detach(), target)
+        (gradient,) = torch.autograd.grad(explained_value(explained)(logits, chosen).sum(), point)
+    return logits.detach(), chosen, gradient
 
 
 def in_batches(n_scans: int, n_points: int, batch_size: int | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
