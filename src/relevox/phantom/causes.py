@@ -47,7 +47,7 @@ LABEL_MODELS: Mapping[str, LabelModel] = {
     ),
     "frontotemporal": LabelModel({"frontotemporal_cortex": -1.0}, 0.25),
     # where, not how much: volumes see next to nothing of these two
-    "location": LabelModel({"periventricular_lesions": 1.0, "other_lesions": -1.0}, 0.4),
+    "location": LabelModel({"periventricular_lesions": 1.0, "other_lesions": -1.0}, 0.3),
     "location_atrophy": LabelModel({"frontotemporal_cortex": -1.0, "parietooccipital_cortex": 1.0}, 0.4),
     "load": LabelModel({"total_lesions": 1.0}, 0.5),
 }

@@ -10,7 +10,7 @@ import numpy as np
 from relevox import __version__
 from relevox.config import PhantomSettings
 from relevox.phantom import disability
-from relevox.phantom.anatomy import LOBES, VENTRICLES
+from relevox.phantom.atrophy import TISSUES, VENTRICLES
 from relevox.phantom.causes import CAUSES, LESIONS, REGIONS, label_model, measure_causes, parts
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS
@@ -64,7 +64,7 @@ def write_truth(
             **{f"{kind.removesuffix('_lesions')}_ml": card["causes_ml"][kind] for kind in LESIONS},
             **{f"cause_{name}": float(values[n]) for name, values in causes.items()},
             **{f"true_{name}_ml": ml for name, ml in card["volumes_ml"].items()},
-            **{f"loss_{lobe}": scan.change[lobe] for lobe in LOBES},
+            **{f"loss_{tissue}": scan.change[tissue] for tissue in TISSUES[:-1]},
             f"growth_{VENTRICLES}": scan.change[VENTRICLES],
         }
         for n, (scan, card) in enumerate(zip(cohort, measured, strict=True))
