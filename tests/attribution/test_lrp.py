@@ -233,6 +233,42 @@ def test_voxels_that_are_not_finite_are_refused():
         attribute(toy(), x)
 
 
+def test_half_precision_is_refused():
+    with pytest.raises(InputError, match="bfloat16"):
+        attribute(toy().bfloat16(), scans(1).bfloat16())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", ["alpha1-beta0", "epsilon-gamma"])
+def test_a_gpu_gives_the_same_map(rule):
+    model, x = toy(), scans(2)
+    here = attribute(model, x, 1, rule=rule).relevance
+    there = attribute(model.cuda(), x.cuda(), 1, rule=rule).relevance
+    assert there.is_cuda
+    assert (there.cpu() - here).abs().sum() / here.abs().sum() < 1e-3
+
+
+def test_the_model_is_as_found_while_its_own_hooks_run_and_after_they_fail():
+    model, x = toy(7), scans(1)
+    model.train()
+    during = []
+
+    def spy(module, args, output):
+        during.append((module.training, [p.requires_grad for p in module.parameters()], torch.is_grad_enabled()))
+        if len(during) > 1:
+            raise RuntimeError("the user's own hook")
+
+    handle = model[1].register_forward_hook(spy)
+    attribute(model, x)
+    with pytest.raises(RuntimeError, match="own hook"):
+        attribute(model, x)
+    assert during[0] == (False, [], False)
+    handle.remove()
+    assert all(module.training for module in model.modules())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert torch.is_grad_enabled()
+
+
 def test_an_unknown_start_is_refused():
     with pytest.raises(SettingsError, match="probability, logit, one"):
         attribute(toy(), scans(1), start="log")

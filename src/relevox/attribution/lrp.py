@@ -14,7 +14,7 @@ from relevox.attribution.options import Options
 from relevox.attribution.output import check_input, choose_target, class_logit
 from relevox.attribution.result import Attribution, scan_sums
 from relevox.attribution.trace import Step, trace
-from relevox.errors import ModelError
+from relevox.errors import InputError, ModelError
 
 
 def lrp(
@@ -87,6 +87,12 @@ def lrp(
     """
     options = Options(composite(rule), start, batchnorm, addition, bias, pool_mask, sparse)
     x = check_input(x)
+    if x.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"expected scans in single or double precision, but got {x.dtype}",
+            code="lrp-precision",
+            remedy="call .float() on the scans and the model: half precision changes the map by several percent",
+        )
     steps, output, logits = trace(model, x, options)
     options.composite.check_used()
     chosen = choose_target(logits, target)
