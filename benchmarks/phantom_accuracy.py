@@ -26,7 +26,7 @@ from relevox.phantom.labels import label_cohort
 from relevox.statistics.baselines import Design, fit_logistic, scanner_design, volumes_design
 from relevox.statistics.folds import patient_folds
 from relevox.statistics.scores import classification_scores
-from relevox.store import layout, tables
+from relevox.store import anatomies, layout, tables, template
 from relevox.store.atomic import write_text
 
 COLUMNS = ("label", "model", "measure", "mean", "sd", "draws")
@@ -42,10 +42,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("phantom_accuracy.tsv"))
     given = parser.parse_args()
-    measured = read_measured(given.anatomies)
     phantom = phantom_preset(given.preset)
-    scans = [scan for scan in draw_patients(phantom, given.seed) if scan.id.key in measured]
-    cards = [measured[scan.id.key] for scan in scans]
+    scans, cards = zip(*read_measured(given.anatomies, draw_patients(phantom, given.seed)), strict=True)
     rows = accuracy_rows(scans, cards, phantom, given.seed, given.draws)
     tables.write(given.out, rows, COLUMNS)
     text = markdown(rows, len(scans))
@@ -53,15 +51,10 @@ def main() -> None:
     print(text)
 
 
-def read_measured(anatomies: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Read what was measured in every anatomy, by the scan's key."""
-    measured = {}
-    for row in tables.read(layout.existing(anatomies, "anatomies")):
-        ml = {name.removesuffix("_ml"): float(value) for name, value in row.items() if name.endswith("_ml")}
-        causes = {name.removeprefix("cause_"): value for name, value in ml.items() if name.startswith("cause_")}
-        volumes = {name: value for name, value in ml.items() if not name.startswith("cause_")}
-        measured[f"{row['participant_id']}_{row['session_id']}"] = {"volumes_ml": volumes, "causes_ml": causes}
-    return measured
+def read_measured(heads: Path, scans: Sequence[PlannedScan]) -> list[tuple[PlannedScan, dict]]:
+    """Read what was measured in every anatomy that has been made."""
+    made = [scan for scan in scans if layout.path(heads, "anatomy_card", scan.id, space=template.SPACE).exists()]
+    return [(scan, anatomies.read_card(heads, scan.id, template.SPACE)) for scan in made]
 
 
 def accuracy_rows(
