@@ -87,7 +87,12 @@ def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
         simulate.run(bids, phantom_preset("demo"), seed, _local(workers))
         _participant_level(bids, study, settings, workers)
         _group_level(
-            bids, study, settings, workers, before_report=lambda: benchmark.run(bids, study, settings, _local(workers))
+            bids,
+            study,
+            settings,
+            workers,
+            # the methods of the study alone: the others would cost the demo minutes
+            before_report=lambda: benchmark.run(bids, study, settings, _local(workers), extra_scans=0),
         )
     _say_where(study)
 
