@@ -125,7 +125,7 @@ def plant_inputs(study: Path, root: Path, settings: Settings, plant: PlantSettin
             array[row] = planter.insert(x, places_of(planter, settings, cohort, row, x))
         array.flush()
         del array
-    logger.info("benchmark: a %s was put into %s of half of the %d scans", plant.kind, plant.where, len(cohort))
+    logger.info("benchmark: %s was put into %s of half of the %d scans", plant.kind, plant.where, len(cohort))
     return file
 
 
