@@ -34,6 +34,7 @@ benchmarks: $(VENV)/.installed
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/voxelwise.py
 	$(BIN)/python benchmarks/permutation.py
+	$(BIN)/python benchmarks/native_heads.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
 from timing import show
 
 from relevox.config import PhantomSettings, PreprocessingSettings
@@ -116,6 +117,8 @@ def judge(found: chain.Preprocessed, truth: NativeTruth, patient: Patient) -> di
     carried = resample(true_j, study, displacement=Volume(_inverse(patient.anatomy.displacement), study.affine))
     log_found, log_true = (np.log(np.clip(j, 0.05, 20)) for j in (found.jacobian.data, carried))
     log_still = np.log(np.clip(patient.anatomy.jacobian, 0.05, 20))
+    # a registration at 2 mm sees what is left of J after some smoothing
+    blurred = [gaussian_filter(np.where(inside, j, 0), 4.0) for j in (log_found, log_true, log_still)]
     row = {
         "brain_dice": quality.dice(found.native_mask, brain.data),
         "brain_volume": np.count_nonzero(found.native_mask) / np.count_nonzero(brain.data),
@@ -127,6 +130,8 @@ def judge(found: chain.Preprocessed, truth: NativeTruth, patient: Patient) -> di
         "lesion_dice": quality.dice(found.lesion_mask.data, true_lesions),
         "jacobian_r": quality.correlation(log_found[inside], log_true[inside]),
         "jacobian_r_not_carried": quality.correlation(log_found[inside], log_still[inside]),
+        "jacobian_r_smooth": quality.correlation(blurred[0][inside], blurred[1][inside]),
+        "jacobian_r_smooth_not_carried": quality.correlation(blurred[0][inside], blurred[2][inside]),
         "jacobian_sd_found": float(log_found[inside].std()),
         "jacobian_sd_true": float(log_true[inside].std()),
     }
@@ -146,8 +151,6 @@ def _inverse(displacement: np.ndarray, iterations: int = 15) -> np.ndarray:
 
 
 def _look_up(field: Volume, points: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import map_coordinates
-
     index = (points - field.affine[:3, 3]) @ np.linalg.inv(field.affine[:3, :3]).T
     return np.stack([map_coordinates(component, index.T, order=1, mode="nearest") for component in field.data], axis=1)
 
