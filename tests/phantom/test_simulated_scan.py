@@ -84,12 +84,12 @@ def leak(loads_and_flairs, scale):
 
 
 def test_under_min_max_the_lesion_load_darkens_the_whole_flair(loads_and_flairs):
-    assert leak(loads_and_flairs, "minmax") < -0.5
+    assert leak(loads_and_flairs, "minmax") < -0.7
 
 
-def test_by_the_median_it_hardly_shows(loads_and_flairs):
-    assert abs(leak(loads_and_flairs, "median")) < 0.4
+def test_by_the_median_less_than_half_of_it_is_left_the_fluid_that_lost_tissue_leaves(loads_and_flairs):
+    assert abs(leak(loads_and_flairs, "median")) < 0.5 * abs(leak(loads_and_flairs, "minmax"))
 
 
 def test_percentiles_are_no_remedy_lesions_are_more_than_half_a_percent_of_a_brain(loads_and_flairs):
-    assert leak(loads_and_flairs, "percentile") < -0.5
+    assert leak(loads_and_flairs, "percentile") < -0.7
