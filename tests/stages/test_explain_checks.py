@@ -5,14 +5,18 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from relevox import config
 from relevox.attribution import attribute, mean_scan
 from relevox.attribution.checks import class_swap, similarity
+from relevox.cli import app
 from relevox.config import ChecksSettings
 from relevox.stages import explain_checks
 from relevox.stages.explain_checks import choose_scans, summarise
 from relevox.statistics.folds import cohort_rounds
 from relevox.store import explanations, layout, models, tables
+from relevox.store.atomic import write_text
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +165,11 @@ def test_none_can_be_asked_for(explained_study, settings):
     none = settings.model_copy(update={"checks": settings.checks.model_copy(update={"scans_per_fold": 0})})
     explain_checks.run(explained_study, none)
     assert not layout.path(explained_study, "checks").exists()
+
+
+def test_the_command_explains_and_checks(explained_study, settings):
+    few = settings.checks.model_copy(update={"scans_per_fold": 1, "methods": ("gradient_input",)})
+    write_text(layout.path(explained_study, "settings"), config.to_toml(settings.model_copy(update={"checks": few})))
+    done = CliRunner().invoke(app, ["explain", str(explained_study), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert {row["method"] for row in of(read(explained_study), check="class_swap")} == {"gradient_input"}

@@ -143,9 +143,10 @@ def check_fold(
             batch_size=at_once,
         )
         rest = [network for n, network in asked.items() if n != fold.index and n not in trained]
-        findings = dependence(scan, settings.seed)
+        seed = settings.seed + int(row)  # other random weights and orders for every scan
+        findings = dependence(scan, seed)
         findings += stability(scan, [asked[n] for n in trained], rest)
-        findings += _perturbed(study, settings, scan_id, scan, head.regions, settings.seed + int(row))
+        findings += _perturbed(study, settings, scan_id, scan, head.regions, seed)
         findings += lost(scan)
         name = tables.id_columns(scan_id) | {"fold": fold.index}
         found += [name | values for values in as_rows(findings)]
