@@ -73,7 +73,7 @@ def which_maps_find_it(found: Found, card: Mapping[str, Any]) -> list[str]:
     for target in card.get("targets") or []:
         cause = target["cause"]
         place = f"changed_{cause}" if found.get("chance", f"changed_{cause}", "auc") else cause
-        if target["role"] != "causal" or found.get("chance", place, "auc") is None:
+        if target["role"] != "causal" or not target.get("single", True) or found.get("chance", place, "auc") is None:
             continue
         used = _is_used(found, cause)
         name = readable(cause)
@@ -88,10 +88,9 @@ def which_maps_find_it(found: Found, card: Mapping[str, Any]) -> list[str]:
         sentences.append(
             f"{name.capitalize()}: {prefix}; "
             + (
-                f"the hottest voxels of {', '.join(better)} lie {where} more than those of the image alone."
+                f"relevance lies {where} more than brightness does by {', '.join(better)}."
                 if better
-                else f"no map puts its hottest voxels {where} more than the image alone does: "
-                "the maps are wrong, not the model."
+                else f"in no map does relevance lie {where} more than brightness does: the maps fail, not the model."
             )
         )
     return sentences
@@ -131,7 +130,7 @@ def _is_used(found: Found, cause: str) -> bool | None:
 
 
 def _beats_image(found: Found, method: str, place: str) -> bool:
-    """Whether the whole interval of a map's rank accuracy lies above those of the maps that know no network."""
-    row = found.get(method, place, "rank_accuracy")
-    others = [found.get(other, place, "rank_accuracy") for other in IGNORANT]
+    """Whether the whole interval of a map's enrichment lies above those of the maps that know no network."""
+    row = found.get(method, place, "enrichment")
+    others = [found.get(other, place, "enrichment") for other in IGNORANT]
     return row is not None and all(other is None or row["ci_low"] > other["ci_high"] for other in others)
