@@ -2,6 +2,7 @@
 
 python benchmarks/phantom.py --out OUT             the tables (TSV and Markdown) and seconds a scan
 python benchmarks/phantom.py --patients 640        more of them
+python benchmarks/phantom.py --anatomies BENCH/anatomies    the volumes of a cohort that was simulated already
 python benchmarks/phantom.py --calibrate           fit the disease model anew and print its constants
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -55,13 +57,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for phantom_*.tsv and phantom.md")
+    parser.add_argument("--anatomies", type=Path, help="of a cohort simulated with the same seed")
     parser.add_argument("--calibrate", action="store_true")
     options = parser.parse_args()
     if options.calibrate:
         for name, value in asdict(calibration.fit()).items():
             print(f"{name} = {value:.3g}")
         return
-    scans = draw_patients(PhantomSettings(n_patients=options.patients, n_repeated=0), options.seed)
+    settings = PhantomSettings(n_patients=options.patients, n_repeated=0)
+    if options.anatomies:
+        scans, found = made(options.anatomies, draw_patients(settings, options.seed))
+        print(f"{len(scans)} anatomies\n\n{markdown(against_table_2(scans, found))}")
+        return
+    scans = draw_patients(settings, options.seed)
     measure = partial(measured, voxel_size_mm=options.voxel_size_mm, seed=options.seed)
     if options.workers > 1:
         with get_context("spawn").Pool(options.workers) as pool:
@@ -93,6 +101,22 @@ def main() -> None:
         np.save(options.out / "lesion_probability.npy", probability.astype(np.float32))
 
 
+def made(anatomies: Path, drawn: Sequence[PlannedScan]) -> tuple[list[PlannedScan], list[dict]]:
+    """Read the volumes of anatomies that a cohort's simulation measured; first scans only."""
+    scans, found = [], []
+    for scan in drawn:
+        file = anatomies / scan.id.participant / scan.id.session / "anat"
+        for card in file.glob("*_anatomy.json"):
+            volumes = json.loads(card.read_text(encoding="utf-8"))
+            scans.append(scan)
+            found.append({"ml": _with_brain_and_years(volumes["volumes_ml"] | volumes["causes_ml"], scan)})
+    return scans, found
+
+
+def _with_brain_and_years(ml: dict[str, float], planned: PlannedScan) -> dict[str, float]:
+    return ml | {"brain": calibration.brain_ml(ml), "disease_duration_years": planned.disease_duration_years}
+
+
 def measured(planned: PlannedScan, voxel_size_mm: int, seed: int) -> dict:
     """Make one patient and measure it."""
     maps = _maps(voxel_size_mm)
@@ -100,9 +124,7 @@ def measured(planned: PlannedScan, voxel_size_mm: int, seed: int) -> dict:
     patient = make_patient(maps, planned, seed)
     seconds = time.process_time() - start
     ml = native_volumes(patient.anatomy, patient.lesions, patient.voxel_ml)
-    ml |= cause_volumes(patient)
-    ml["brain"] = calibration.brain_ml(ml)
-    ml["disease_duration_years"] = planned.disease_duration_years
+    ml = _with_brain_and_years(ml | cause_volumes(patient), planned)
     drawn = calibration.planned_ml(planned.intracranial_ml, planned.change)
     parts, n = connected(patient.lesions.mask, np.ones((3, 3, 3)))
     sizes = np.bincount(parts.ravel())[1:] * patient.voxel_ml
