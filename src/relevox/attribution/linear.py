@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from relevox.attribution.pieces import pieces
 from relevox.attribution.rules import Rule
 
 
@@ -88,11 +89,13 @@ def sums(
             return positive, None
         return positive, _sum_of_parts(linear, x, weight.clamp(max=0), weight.clamp(min=0))
     sizes = linear.forwards(x.abs(), weight.abs())
-    floor = sizes * (8 * torch.finfo(x.dtype).eps)
-    positive = torch.maximum((sizes + output).mul_(0.5), floor)
-    if not rule.negative_products:
-        return positive, None
-    return positive, torch.minimum((output - sizes).mul_(0.5), floor.neg_())
+    negative = torch.empty_like(sizes) if rule.negative_products else None
+    for size, given, *below in pieces(sizes, output, *([] if negative is None else [negative])):
+        floor = size * (8 * torch.finfo(x.dtype).eps)
+        if below:
+            torch.minimum((given - size).mul_(0.5), -floor, out=below[0])
+        torch.maximum((given + size).mul_(0.5), floor, out=size)
+    return sizes, negative
 
 
 def share(

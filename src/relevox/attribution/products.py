@@ -7,7 +7,7 @@ from torch import nn
 
 from relevox.attribution import sparse
 from relevox.attribution.layers import Layer, Normalisation, unsupported
-from relevox.attribution.linear import LinearMap, share, sums
+from relevox.attribution.linear import LinearMap, share, signed, sums
 from relevox.attribution.rules import Rule
 
 
@@ -49,7 +49,8 @@ class Products(Layer):
         roles = (*(["first"] if self.reads_scan else []), "head" if single else "convolution")
         self.rule = self.options.composite.rule_for(self.name, self.module, roles)
         x, weight = self._operands()
-        if x is self.x and not (self.options.sparse and sparse.possible(self.linear, x)):
+        swept = self.options.sparse and sparse.possible(self.linear, x)
+        if x is self.x and not swept and (signed(x) or not self.rule.needs_parts):
             bias = getattr(self.module, "bias", None)
             product = output if bias is None else output - self.linear.by_channel(bias, output)
             if norm is not None:
