@@ -32,6 +32,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 benchmarks: $(VENV)/.installed
 	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/attribution.py
 	$(BIN)/python benchmarks/voxelwise.py
 	$(BIN)/python benchmarks/permutation.py
 	$(BIN)/python benchmarks/native_heads.py
