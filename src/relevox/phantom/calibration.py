@@ -1,6 +1,7 @@
 """Calibration: moments of the simulated classes against Table 2 (Coll et al. 2023).
 
-The fit is done once, by ``benchmarks/phantom.py --calibrate``; its result
+The fit is done once, by ``benchmarks/phantom.py --calibrate``; its result,
+rounded and adjusted by hand (a larger head, more spread of grey matter),
 stands in :mod:`disease`. Simulating a cohort fits nothing.
 """
 
@@ -46,7 +47,7 @@ and 30.9 ml): the third and fourth ventricle and what else counts as brain there
 _FITTED = {
     "load_mean_ml": (15, 45), "load_shape": (0.2, 1.5), "load_r": (0.1, 0.9),
     "ventricles_mean": (0, 1.2), "ventricles_sd": (0.2, 0.9), "ventricles_r": (0.1, 0.9),
-    "grey_mean": (-0.01, 0.06), "grey_sd": (0.02, 0.1), "grey_r": (0.1, 0.6),
+    "grey_mean": (-0.01, 0.06), "grey_sd": (0.02, 0.13), "grey_r": (0.1, 0.6),
     "white_mean": (-0.01, 0.06), "white_sd": (0.02, 0.1), "white_r": (0.0, 0.8),
     "skew": (0.02, 0.9), "fluid_sd": (0.0, 0.06), "head_sd_ml": (40, 100),
     "years_mean": (5, 20), "years_sd": (4, 9), "years_r": (0.1, 0.9),
