@@ -8,6 +8,7 @@ graphics card is faster at the dense convolutions.
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,11 @@ from torch import nn
 
 from relevox.attribution.linear import LinearMap
 from relevox.attribution.rules import Rule
+
+with warnings.catch_warnings():
+    # numba asks for the limits of numbers, once; in a process that flushes denormals (a training) numpy warns of it
+    warnings.filterwarnings("ignore", "The value of the smallest subnormal")
+    np.finfo(np.float32), np.finfo(np.float64)
 
 DENSEST = 0.3
 """Share of units with relevance up to which the sweeps are taken; measured, they break even a little above."""
