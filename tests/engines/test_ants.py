@@ -72,7 +72,7 @@ def test_enlarged_ventricles_have_a_jacobian_below_one():
     warp = ants.syn(template, patient)
     grid = Grid(template.data.shape, template.affine)
 
-    ball = jacobian(warp.forward)[ndimage.binary_erosion(inner)]
+    ball = jacobian(warp.inverse)[ndimage.binary_erosion(patient_inner)]
     assert ball.mean() == pytest.approx((20 / 26) ** 3, abs=0.08)
 
     # The forward field brings the patient's ball onto the template's; the inverse leads back.

@@ -161,7 +161,7 @@ def to_template(
         coarse = Grid(fixed.data.shape, fixed.affine)
         aligned = Volume(resample(brain_t1w, coarse, matrix), fixed.affine)
         warp = ants.syn(fixed, aligned, threads)
-        determinant = Volume(jacobian(warp.forward), fixed.affine)
+        determinant = Volume(jacobian(warp.inverse), fixed.affine)
         steps.append("non-linear registration (SyN, 2 mm); Jacobian determinant d(template)/d(native)")
     with clock("mask"):
         if not is_final:
@@ -204,13 +204,14 @@ def to_template(
             volumes["lesions"] = float(np.count_nonzero(given.data) * given.voxel_volume_ml)
         warped = resample(aligned, coarse, displacement=warp.forward)
         core = move_mask(Volume(template.brain_mask, template.affine), coarse, np.eye(4))
+        folded = determinant.data[move_mask(Volume(mask, template.affine), coarse, np.eye(4))] <= 0
         measures = {
             "mask_ml": float(np.count_nonzero(native_mask) * t1w.voxel_volume_ml),
             "mask_border_voxels": float(quality.border_voxels(native_mask)),
             "volume_factor": float(1 / (1000 * native_ml)),
             "warped_correlation": quality.correlation(warped[core], fixed.data[core]),
-            "folded_share": float(np.mean(determinant.data[core] <= 0)),
-            "folded_voxels": float(np.count_nonzero(determinant.data[core] <= 0)),
+            "folded_share": float(np.mean(folded)),
+            "folded_voxels": float(np.count_nonzero(folded)),
             "crop_loss": crop.crop_loss(mask),
             "t1w_missing_share": _missing_share(t1w, whole, matrix, template.brain_mask),
             "flair_missing_share": _missing_share(flair, whole, flair_to_t1w @ matrix, template.brain_mask),
@@ -240,8 +241,8 @@ def to_template(
         steps.append(f"cropped to {study.shape} voxels of {settings.voxel_size_mm} mm, {settings.normalisation} scale")
         core_t1w, core_mask = share(template.t1), share(template.brain_mask) >= 0.5
         measures |= quality.placed_measures(*images, small_mask, core_t1w, core_mask)
-        # Around the template's brain the warp has nothing to hold on to: no change is said there.
-        small_jacobian = np.where(crop.crop(template.brain_mask), resample(determinant, crop.study_grid(1)), 1)
+        # Around the brain the warp has nothing to hold on to: no change is said there.
+        small_jacobian = np.where(crop.crop(mask), resample(determinant, crop.study_grid(1)), 1)
         small_regions = crop.block_majority(crop.crop(regions), settings.voxel_size_mm) * small_mask
 
     def placed(data: np.ndarray) -> Volume:
