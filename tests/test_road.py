@@ -22,7 +22,14 @@ OF_ONE_PATIENT = {kind for kind in layout.PATTERNS if kind.startswith("predictio
 OF_AN_EXTERNAL_COHORT = {"votes"}
 OF_A_BUNDLE = {kind for kind in layout.PATTERNS if kind.startswith("bundle")}
 OF_A_PAPER = {"published"}
-OF_THE_TRUTH = {"truth", "truth_table", "causes", "true_jacobian"}
+OF_A_NATIVE_HEAD = {kind for kind in layout.PATTERNS if kind.startswith(("raw_", "native_"))}
+OF_THE_SIMULATION = {
+    *("truth", "truth_table", "causes", "cause_regions", "true_jacobian", "disease_jacobian", "tissue"),
+    *("counterfactual", "anatomy", "anatomy_card", "anatomies"),
+}
+"""Written beside the patients, not into the study."""
+OF_A_PLANTED_SIGNAL = {kind for kind in layout.PATTERNS if kind.startswith("plant")}
+OF_A_PERSON = {"quality_decisions"}
 TRANSIENT = {"lock", "provenance", "checkpoint", "tensorboard", "group_stack"}
 
 
@@ -71,10 +78,19 @@ def test_every_kind_of_file_is_there(study):
         - OF_AN_EXTERNAL_COHORT
         - OF_A_BUNDLE
         - OF_A_PAPER
-        - OF_THE_TRUTH
+        - OF_A_NATIVE_HEAD
+        - OF_THE_SIMULATION
+        - OF_A_PLANTED_SIGNAL
+        - OF_A_PERSON
         - TRANSIENT
         if not any(layout.find(study, kind))
     }
+    assert missing == set()
+
+
+def test_every_kind_of_file_of_a_simulation_is_beside_its_patients(bids):
+    folders = [folder for folder in (bids / "derivatives").iterdir() if folder.is_dir()]
+    missing = {kind for kind in OF_THE_SIMULATION if not any(any(layout.find(folder, kind)) for folder in folders)}
     assert missing == set()
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from relevox.errors import SettingsError
-from relevox.learning.device import choose_device, choose_precision
+from relevox.learning.device import choose_device, choose_precision, flushing_denormals
 
 
 def test_the_processor_is_always_there():
@@ -42,3 +42,11 @@ def test_on_other_grids_bfloat16_gradients_are_those_of_float32(edge):
         gradients.append(torch.autograd.grad((y * y).sum(), conv.weight)[0])
     difference = (gradients[1] - gradients[0]).abs().max() / gradients[0].abs().max()
     assert difference < 0.03
+
+
+def test_small_numbers_are_lost_inside_only_even_after_an_error():
+    tiny = torch.tensor(1e-40)
+    with pytest.raises(ZeroDivisionError), flushing_denormals():
+        inside = float(tiny * 0.5)
+        _ = 1 / 0
+    assert inside == 0 < float(tiny * 0.5)

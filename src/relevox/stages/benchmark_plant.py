@@ -19,6 +19,7 @@ import torch
 from relevox.config import PlantSettings, Settings
 from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.errors import SettingsError
+from relevox.learning.device import flushing_denormals
 from relevox.learning.fusion import FusedResNet3d
 from relevox.records import Cohort, Fold
 from relevox.stages.benchmark_plant_fold import score_fold
@@ -147,6 +148,7 @@ def _training(settings: Settings, plant: PlantSettings) -> Settings:
     return settings.model_copy(update={"training": training})
 
 
+@flushing_denormals()
 def _train_fold(
     study: Path,
     root: Path,
@@ -160,7 +162,6 @@ def _train_fold(
 ) -> None:
     """Train the network of one fold on the planted signal, unless it is up to date."""
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     unit = provenance.Unit(root, "train", f"fold-{fold.index}", signal, made_from)
     if unit.is_current():
         logger.info("benchmark: the network of fold-%d is up to date", fold.index)

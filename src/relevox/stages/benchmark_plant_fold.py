@@ -13,7 +13,7 @@ from torch import nn
 from relevox.attribution import mean_scan
 from relevox.config import PlantSettings, Settings
 from relevox.imaging.crop import study_grid
-from relevox.learning.device import choose_device
+from relevox.learning.device import choose_device, flushing_denormals
 from relevox.phantom.planted_scan import Planter, brain_of
 from relevox.records import Cohort, Fold, ScanId, Volume
 from relevox.stages.benchmark_maps import baseline_maps, method_maps
@@ -102,6 +102,7 @@ class _Explainer:
         return {name: relevance[0] for name, relevance in found.items()} | baseline_maps(x, self.mean)
 
 
+@flushing_denormals()
 def score_fold(
     study: Path, root: Path, settings: Settings, plant: PlantSettings, cohort: Cohort, fold: Fold, threads: int = 1
 ) -> list[PlantedScan]:
@@ -125,7 +126,6 @@ def score_fold(
         Of the processor.
     """
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     device = choose_device(settings.training.device)
     inputs = np.load(layout.existing(study, "inputs"), mmap_mode="r")
     planted = np.load(layout.existing(root, "inputs"), mmap_mode="r")

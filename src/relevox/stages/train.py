@@ -15,7 +15,7 @@ from relevox.config import Settings
 from relevox.engines import tensorboard
 from relevox.engines.workers import raise_failures, run_all, threads_each
 from relevox.errors import SettingsError
-from relevox.learning.device import visible_gpus
+from relevox.learning.device import flushing_denormals, visible_gpus
 from relevox.learning.fusion import covariate_values
 from relevox.learning.group import ALONE, Group
 from relevox.records import Cohort, Fold, ScanId
@@ -200,6 +200,7 @@ def audit_leaks(study: Path, settings: Settings, cohort: Cohort, all_rounds: Seq
     unit.record([file])
 
 
+@flushing_denormals()
 def train_fold(
     study: Path,
     settings: Settings,
@@ -227,8 +228,6 @@ def train_fold(
         Write event files for TensorBoard, too.
     """
     torch.set_num_threads(threads)
-    # numbers too small for float32 are computed a hundred times slower, and mean nothing here
-    torch.set_flush_denormal(True)
     cohort = tables.read_cohort(study)
     unit = _fold_unit(study, settings, fold)
     outputs = train_network(unit, settings, cohort, fold, (turns_behind or {}).get(fold.index, 0), group, events)
