@@ -55,14 +55,16 @@ def what_the_network_uses(found: Found, card: Mapping[str, Any]) -> list[str]:
         )
     done = card.get("counterfactuals") or {}
     effects = {cause: found.get("network", f"changed_{cause}", "effect") for cause in done}
-    changes = [
-        f"{readable(cause)} ({done[cause]}) {interval(row)}" for cause, row in effects.items() if row is not None
-    ]
+    changes: dict[str, list[str]] = {}  # what is done alike is said once
+    for cause, row in effects.items():
+        if row is not None:
+            changes.setdefault(str(done[cause]), []).append(f"{readable(cause)} {interval(row)}")
     if changes:
         n = max(row["n"] for row in effects.values() if row is not None)
         sentences.append(
             "When one cause alone is changed in a scan, the log odds of class 1 change by: "
-            f"{'; '.join(changes)} ({number(n, 0)} scans)."
+            + "; ".join(f"{', '.join(members)} ({how})" for how, members in changes.items())
+            + f" ({number(n, 0)} scans)."
         )
     return sentences
 

@@ -39,15 +39,17 @@ def causes(results: StudyResults) -> list[Block]:
             "What the maps find of lesions and of causes that drive the score, mean over scans with interval; dashed "
             "line: a map that knows nothing. A map may be faithful and miss a cause that the network does not use."
         )
-        blocks += [picture(found_causes(drawn(results.benchmark, card)), caption), tables.benchmark_table(results)]
+        shown = chosen(results.benchmark, card)
+        drawn = [row for row in shown if row["method"] != "chance"]
+        blocks += [picture(found_causes(drawn), caption), tables.benchmark_table(shown)]
         blocks.append(Bullets([*equal_brightness(found), *tables.benchmark_sentences(results)]))
     if results.explained:
         blocks += [group_tables.explained_table(results), Bullets(group_tables.explained_sentences(results))]
     return blocks
 
 
-def drawn(rows: Sequence[Mapping[str, Any]], card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Choose what the figure shows: lesions of both kinds, and where the image changes with a cause of the score."""
+def chosen(rows: Sequence[Mapping[str, Any]], card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Choose what the report shows: lesions of both kinds, and where the image changes with a cause of the score."""
     causal = {t["cause"] for t in card.get("targets") or [] if t["role"] == "causal"}
     shown = {"periventricular_lesions", "other_lesions"} | {f"changed_{c}" for c in causal if "lesions" not in c}
-    return [row for row in rows if row["target"] in shown and row["method"] != "chance"]
+    return [row for row in rows if row["target"] in shown]

@@ -163,8 +163,8 @@ def leak_table(results: StudyResults) -> Table:
     return Table(caption, header, body)
 
 
-def benchmark_table(results: StudyResults) -> Table:
-    """Return what each map finds of each target, a row a map and target."""
+def benchmark_table(rows: Sequence[Row]) -> Table:
+    """Return what each map finds of each target among some rows of the benchmark, a row a map and target."""
     names = {
         "enrichment": "enrichment (chance 1)",
         "auc": "AUC (chance 0.5)",
@@ -172,7 +172,7 @@ def benchmark_table(results: StudyResults) -> Table:
         "relevance_mass": "relevance mass",
     }
     by: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in results.benchmark:
+    for row in rows:
         if row["measure"] in names:
             by.setdefault((str(row["method"]), str(row["target"])), {})[str(row["measure"])] = row
     body = [
@@ -188,7 +188,8 @@ def benchmark_table(results: StudyResults) -> Table:
         "The maps against the planted causes, mean over scans with interval. Enrichment: relevance in the target over "
         "its share of the brain. AUC: a voxel of the target against one outside it. Rank accuracy: share of the k "
         "hottest voxels that lie in the k voxels of the target. Relevance mass: share of the relevance that lies in "
-        "the target. Changed: where the image changes when that cause alone is changed."
+        "the target. Changed: where the image changes when that cause alone is changed. Causes without weight and all "
+        "other measures are in benchmark/benchmark.tsv."
     )
     return Table(caption, ("map", "target", *names.values(), "scans"), body)
 
