@@ -111,8 +111,8 @@ def draw(table: pd.DataFrame, lines: dict[str, float], file: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     for (name, value), style in zip(lines.items(), (":", "-."), strict=False):
         axes.flat[2].axhline(value, color="#7A7A7A", linestyle=style, label=name)
-    axes.flat[2].legend(fontsize=8, frameon=False)
-    axes.flat[0].legend(fontsize=8, frameon=False)
+    handles, names = axes.flat[2].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.suptitle(f"One fold, {int(table['n_test'].iloc[0])} test scans")
     figure.savefig(file, dpi=110)
     plt.close(figure)
