@@ -110,12 +110,3 @@ def test_what_was_not_scanned_does_not_count():
     distance_loss, overlap_loss = stage.losses(wrong, _batch(truth, valid))
     assert float(distance_loss) == 0
     assert float(overlap_loss) == pytest.approx(0, abs=1e-6)
-
-
-def test_the_learning_rate_rises_then_falls_to_its_floor():
-    rates = [stage.learning_rate(step, 1000) for step in range(1000)]
-    peak = int(np.argmax(rates))
-    assert 50 <= peak <= 70
-    assert np.all(np.diff(rates[:peak]) > 0)
-    assert np.all(np.diff(rates[peak + 1 :]) <= 0)
-    assert rates[-1] == stage.LAST_LEARNING_RATE

@@ -71,12 +71,3 @@ def test_no_lesion_anywhere_is_no_error():
     nothing = torch.zeros(1, 1, 4, 4, 4)
     entropy, overlap_loss = stage.losses(nothing - 20, nothing, torch.ones_like(nothing))
     assert float(entropy + overlap_loss) == pytest.approx(0, abs=1e-5)
-
-
-def test_the_learning_rate_rises_then_falls_to_its_floor():
-    rates = [stage.learning_rate(step, 1000) for step in range(1000)]
-    peak = int(np.argmax(rates))
-    assert 50 <= peak <= 70
-    assert np.all(np.diff(rates[:peak]) > 0)
-    assert np.all(np.diff(rates[peak + 1 :]) <= 0)
-    assert rates[-1] == stage.LAST_LEARNING_RATE

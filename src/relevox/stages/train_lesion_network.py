@@ -7,21 +7,13 @@ thread. It needs no scan: patches are painted on the template's anatomy
 
 from __future__ import annotations
 
-import copy
-import logging
-import math
-import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-import relevox
 from relevox.imaging import lesion_network
 from relevox.imaging.lesion_network import LesionNetwork, network_input
 from relevox.imaging.regions import REGIONS
@@ -29,17 +21,10 @@ from relevox.imaging.template import Template
 from relevox.phantom.head_space import HeadGrid
 from relevox.phantom.lesion_scans import Patch, simulate_patches
 from relevox.phantom.lesion_space import LesionTemplate, lesion_template
-from relevox.store import tables, template, weights
-
-log = logging.getLogger("relevox")
+from relevox.stages.network_training import LEARNING_RATE, Training, batched, device_of, learn
+from relevox.store import template
 
 BATCH_SIZE = 4
-LEARNING_RATE, LAST_LEARNING_RATE = 2e-3, 1e-5
-WARM_UP_STEPS = 60
-MAX_GRADIENT_NORM = 1.0
-EMA_DECAY = 0.99
-"""The weights kept are an exponential moving average over about a hundred steps."""
-SAVE_EVERY_S = 180.0
 
 
 def run(
@@ -82,9 +67,7 @@ def run(
     Path
         The weights.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(max(1, threads - 1))
+    device = device_of(device, threads)
     grid = HeadGrid((side,) * 3, 1.0, device)
     return train(maps_of(template.full()).to(device), grid, Path(out_dir), seed, n_patches, threads > 1, widths)
 
@@ -119,58 +102,23 @@ def train(
 ) -> Path:
     """Steps 2 and 3 of :func:`run`; ``overlap``: paint and learn at the same time."""
     torch.manual_seed(seed)
-    network = LesionNetwork(widths).to(grid.device, memory_format=torch.channels_last_3d)
-    average = copy.deepcopy(network)
-    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
-    n_steps = math.ceil(n_patches / BATCH_SIZE)
-    started = saved = time.monotonic()
-    recent = deque(maxlen=100)
-    for step, (x, lesion, mask) in enumerate(batches(maps, grid, seed, n_patches, overlap)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, n_steps)
-        with torch.autocast(torch.device(grid.device).type, torch.bfloat16):
-            log_odds = network(x)
-        entropy, overlap_loss = losses(log_odds.float(), lesion, mask)
-        optimiser.zero_grad()
-        (entropy + overlap_loss).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
-        optimiser.step()
-        decay = min(EMA_DECAY, (step + 1) / (step + 21))
-        with torch.no_grad():
-            new_state = network.state_dict()
-            for name, kept in average.state_dict().items():
-                if kept.is_floating_point():  # weights, and the running means of the normalisation
-                    kept.lerp_(new_state[name], 1 - decay)
-
-        recent.append((float(entropy.detach()), float(overlap_loss.detach())))
-        now, last = time.monotonic(), step == n_steps - 1
-        done = min(n_patches, (step + 1) * BATCH_SIZE)
-        if step % 50 == 49 or last:
-            means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
-            log.info(
-                "patches %d of %d: cross-entropy %.4f, overlap loss %.4f, %.2f s a patch",
-                done, n_patches, *means, (now - started) / done,
-            )  # fmt: skip
-        if last or now - saved > SAVE_EVERY_S:
-            saved = now
-            card = {
-                "network": "LesionNetwork",
-                "widths": list(widths),
-                "voxel_size_mm": grid.voxel_size_mm,
-                "grid": list(grid.shape),
-                "trained_on": "simulated patches of the ICBM152 2009a symmetric brain; no real scan",
-                "seed": seed,
-                "n_patches": done,
-                "n_patches_planned": n_patches,
-                "cross_entropy": round(sum(r[0] for r in recent) / len(recent), 5),
-                "overlap_loss": round(sum(r[1] for r in recent) / len(recent), 5),
-                "seconds": round(now - started),
-                "device": torch.device(grid.device).type,
-                "torch": torch.__version__,
-                "version": relevox.__version__,
-            }
-            path = save(average, card, out_dir)
-    return path
+    training = Training(
+        name="lesion_network",
+        out_dir=out_dir,
+        items="patches",
+        n_items=n_patches,
+        batch_size=BATCH_SIZE,
+        losses=("cross-entropy", "overlap loss"),
+        device=grid.device,
+        card={
+            "voxel_size_mm": grid.voxel_size_mm,
+            "grid": list(grid.shape),
+            "trained_on": "simulated patches of the ICBM152 2009a symmetric brain; no real scan",
+            "seed": seed,
+        },
+        learning_rate=LEARNING_RATE,
+    )
+    return learn(LesionNetwork(widths), batches(maps, grid, seed, n_patches, overlap), step_losses, training)
 
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -179,21 +127,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 def batches(maps: LesionTemplate, grid: HeadGrid, seed: int, n_patches: int, overlap: bool = False) -> Iterator[Batch]:
     """Yield the patches of a seed, four at a time; ``overlap``: one batch ahead, in a thread of its own."""
-    patches = simulate_patches(maps, grid, seed, stop=n_patches)
-
-    def next_batch() -> Batch | None:
-        some = list(islice(patches, BATCH_SIZE))
-        return collate(some) if some else None
-
-    if not overlap:
-        while (batch := next_batch()) is not None:
-            yield batch
-        return
-    with ThreadPoolExecutor(max_workers=1) as painter:
-        coming = painter.submit(next_batch)
-        while (batch := coming.result()) is not None:
-            coming = painter.submit(next_batch)
-            yield batch
+    return batched(simulate_patches(maps, grid, seed, stop=n_patches), BATCH_SIZE, collate, overlap)
 
 
 def collate(patches: list[Patch]) -> Batch:
@@ -205,11 +139,12 @@ def collate(patches: list[Patch]) -> Batch:
     )
 
 
-def learning_rate(step: int, n_steps: int) -> float:
-    """Linear warm-up, then half a cosine down to ``LAST_LEARNING_RATE``."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    cosine = (1 + math.cos(math.pi * step / n_steps)) / 2
-    return max(LAST_LEARNING_RATE, LEARNING_RATE * warm * cosine)
+def step_losses(network: LesionNetwork, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predict, and say what the prediction costs."""
+    x, lesion, mask = batch
+    with torch.autocast(x.device.type, torch.bfloat16):
+        log_odds = network(x)
+    return losses(log_odds.float(), lesion, mask)
 
 
 def losses(log_odds: torch.Tensor, lesion: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -223,16 +158,3 @@ def losses(log_odds: torch.Tensor, lesion: torch.Tensor, mask: torch.Tensor) -> 
     predicted = torch.sigmoid(log_odds) * mask
     shared = 2 * (predicted * lesion).sum()
     return 10 * entropy, 1 - (shared + 1) / (predicted.sum() + lesion.sum() + 1)
-
-
-def save(network: LesionNetwork, card: dict, out_dir: Path) -> Path:
-    """Write weights (16-bit) and card; the card last, since it vouches for the weights."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / "lesion_network.safetensors"
-    state = {
-        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
-    digest = weights.save(path, state)
-    tables.write_json(out_dir / "lesion_network.json", {"sha256": digest, **card})
-    return path
