@@ -35,7 +35,7 @@ TRANSIENT = {"lock", "provenance", "checkpoint", "tensorboard", "group_stack"}
 
 def relevox(*arguments, expect=0):
     """Run a command as a user does, and return what it printed."""
-    command = [sys.executable, "-m", "relevox.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "relevox", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == expect, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
