@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relevox import config
 from relevox.report.results import ExternalResults
+from relevox.stages.report_reader import Reader
 from relevox.statistics.evaluation.external import COLUMNS
 from relevox.store import layout, tables
 
@@ -11,12 +12,12 @@ _SCORES = COLUMNS[3:]
 _COMPARISONS = ("difference", "statistic", "p", "n")
 
 
-def collect(reader) -> list[ExternalResults]:
+def collect(reader: Reader) -> list[ExternalResults]:
     """Read every external cohort on which the models have voted, by name.
 
     Parameters
     ----------
-    reader : report._Reader
+    reader : Reader
         Of the study.
     """
     found = []

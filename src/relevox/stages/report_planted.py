@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from relevox.report.planted_results import PlantedResults
+from relevox.stages.report_reader import Reader
 from relevox.store import images, layout, tables
 
 _NUMBERS = ("value", "ci_low", "ci_high", "n")
 
 
-def collect(reader) -> list[PlantedResults]:
+def collect(reader: Reader) -> list[PlantedResults]:
     """Read every planted signal that was scored, by name.
 
     Parameters
     ----------
-    reader : report._Reader
+    reader : Reader
         Of the study.
     """
     found = []
