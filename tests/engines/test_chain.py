@@ -235,6 +235,30 @@ def test_a_brain_that_the_crop_cuts_fails(patient, monkeypatch):
     assert cut.value.code == "crop-loss"
 
 
+class LargerPatient(KnownRegistration):
+    """Finds that the patient's brain is larger than the template's by a tenth along each axis, about the origin."""
+
+    @staticmethod
+    def syn(fixed, moving, threads=1):
+        axes = np.indices(fixed.data.shape)
+        points = np.einsum("ij,jxyz->ixyz", fixed.affine[:3, :3], axes) + fixed.affine[:3, 3, None, None, None]
+        to_patient, to_template = 0.1 * points, points / 1.1 - points
+        return ants.Warp(*(Volume(field.astype(np.float32), fixed.affine) for field in (to_patient, to_template)))
+
+
+def test_a_patient_dilated_by_a_tenth_has_a_jacobian_of_0_751_at_the_end_of_the_chain(patient, monkeypatch):
+    """Fails with 1.331 when the two directions of the warp are taken for each other."""
+    head, t1w, flair, mask, _ = patient
+    monkeypatch.setattr(chain, "ants", LargerPatient)
+    monkeypatch.setattr(chain, "_tissue", lambda *_: (np.zeros(head.t1.shape, np.float32),) * 3)
+    monkeypatch.setattr(chain, "_regions", lambda *_: np.zeros(head.t1.shape, np.int32))
+    monkeypatch.setattr(chain, "n4", lambda image, *_: np.clip(image.data, 0, None))
+    settings = PreprocessingSettings(voxel_size_mm=4, registration_starts=1)
+    found = chain.to_template(t1w, flair, head, settings, brain_mask=mask, lesion_mask=mask)
+    inside = ndimage.binary_erosion(found.brain_mask.data, iterations=2)  # 1 is said outside the brain
+    assert found.jacobian.data[inside] == pytest.approx(1 / 1.331, rel=1e-3)
+
+
 def test_the_best_start_wins():
     """Of several affine registrations the one that looks most like the template is kept."""
     head = template.load(4)

@@ -157,9 +157,12 @@ def test_all_problems_are_listed_before_anything_is_computed(raw, calls, tmp_pat
     (raw / "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz").write_bytes(b"text")
     damaged = raw / "sub-02/ses-1/anat/sub-02_ses-1_FLAIR.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:-6])
+    black = Volume(np.zeros((12, 14, 10), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]))
+    images.write(raw / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz", black)
     with pytest.raises(Problems) as refused:
         preprocess.run(raw, tmp_path / "study", SETTINGS)
-    assert len(refused.value.problems) == 2
+    assert len(refused.value.problems) == 3
+    assert refused.value.problems[1].code == "image-constant"
     assert not calls
     assert not (tmp_path / "study" / "volumes.tsv").exists()
 

@@ -130,6 +130,15 @@ def test_unusable_voxels_are_refused(tmp_path, data, expected):
     assert code(tmp_path / "bad.nii.gz") == expected
 
 
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_scan_that_shows_nothing_is_refused_and_an_empty_mask_is_not(tmp_path, volume, value):
+    path = images.write(tmp_path / "same.nii.gz", Volume(np.full_like(volume.data, value), volume.affine))
+    with pytest.raises(ImageError) as caught:
+        images.read_scan(path)
+    assert caught.value.code == "image-constant" and f"every voxel is {value}" in caught.value.message
+    assert (images.read_labels(path).data == value).all()
+
+
 def test_a_fourth_axis_of_one_is_dropped(tmp_path, volume):
     nib.save(nib.Nifti1Image(volume.data[..., None], volume.affine), tmp_path / "four.nii.gz")
     assert images.read(tmp_path / "four.nii.gz").data.shape == volume.data.shape

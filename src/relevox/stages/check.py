@@ -7,7 +7,6 @@ from pathlib import Path
 
 from relevox.config import Settings
 from relevox.errors import CohortError, Problems, RelevoxError
-from relevox.records import Scan
 from relevox.store import bids as bids_store
 from relevox.store import clinical, images, matching
 
@@ -28,8 +27,12 @@ def run(bids: Path, settings: Settings) -> None:
     problems: list[RelevoxError] = []
     scans = _attempt(lambda: bids_store.index(bids, settings.preprocessing.space), problems) or []
     for scan in scans:
-        for path in _files(scan):
-            _attempt(lambda path=path: images.read(path), problems)
+        for path in (scan.t1w, scan.flair):
+            if path is not None:
+                _attempt(lambda path=path: images.read_scan(path), problems)
+        for kind, path in scan.derivatives.items():
+            if kind != "measures":
+                _attempt(lambda path=path: images.read(path), problems)
     known = _attempt(lambda: clinical.read(bids, scans, settings.cohort), problems) if scans else None
     if known is not None:
         positive: dict[int, set[str]] = {0: set(), 1: set()}
@@ -49,11 +52,6 @@ def run(bids: Path, settings: Settings) -> None:
             )
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
-
-
-def _files(scan: Scan) -> list[Path]:
-    derivatives = [path for kind, path in scan.derivatives.items() if kind != "measures"]
-    return [path for path in (scan.t1w, scan.flair, *derivatives) if path is not None]
 
 
 def _attempt(step: Callable, problems: list[RelevoxError]):

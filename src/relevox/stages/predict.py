@@ -95,7 +95,7 @@ def run(
     shared = bundle.open_model(model)
     shared = replace(shared, networks=_told(shared.networks, shared.settings.training.covariates, covariates or {}))
     settings, networks = shared.settings, shared.networks
-    raw = images.read(t1w), images.read(flair)
+    raw = images.read_scan(t1w), images.read_scan(flair)
     if provenance.sha256(t1w) == provenance.sha256(flair):
         raise ImageError("T1w and FLAIR are the same file", code="same-image", file=flair, remedy="give both images")
     torch.set_num_threads(threads)

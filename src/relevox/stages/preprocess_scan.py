@@ -67,7 +67,9 @@ def read(kind: str, path: Path) -> Volume | dict:
     """
     if kind == "measures":
         return _checked_measures(path)
-    return images.read_labels(path) if kind.endswith(("mask", "regions", "parcellation")) else images.read(path)
+    if kind.endswith(("mask", "regions", "parcellation")):
+        return images.read_labels(path)
+    return images.read_scan(path) if kind.endswith(("t1w", "flair")) else images.read(path)
 
 
 def _checked_measures(path: Path) -> dict:

@@ -56,6 +56,25 @@ def read(path: str | Path) -> Volume:
     return Volume(np.ascontiguousarray(data), np.asarray(image.affine, dtype=np.float64))
 
 
+def read_scan(path: str | Path) -> Volume:
+    """Read a picture of a patient: as :func:`read`, and refuse one that shows nothing.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read`, and where all voxels are equal.
+    """
+    volume = read(path)
+    if volume.data.min() == volume.data.max():
+        raise _error(
+            "image-constant",
+            path,
+            f"expected a picture of a head, but every voxel is {volume.data.flat[0]:g}",
+            "convert the scan again from DICOM",
+        )
+    return volume
+
+
 def read_labels(path: str | Path) -> Volume:
     """Read a mask or a parcellation as int32, turned to RAS+.
 
