@@ -57,6 +57,7 @@ def new_patient(egg):
             },
             scores=scores,
             training_range=TRAINING,
+            map_checks=(),
             n_models=3,
             n_parameters=915810,
             version="0.1.0",
@@ -138,6 +139,17 @@ def test_models_of_simulated_patients_put_a_warning_across_the_top(new_patient):
     assert '<div class="banner"' in patient_page(simulated, "0.1.0")
     assert "says nothing about a person" in patient_page(simulated, "0.1.0")
     assert '<div class="banner"' not in patient_page(new_patient, "0.1.0")
+
+
+def test_the_map_stands_beside_what_the_checks_found_of_such_maps(new_patient):
+    page = patient_page(new_patient, "0.1.0")
+    assert "What such maps are worth with these models has not been checked" in page
+    swap = {"check": "class_swap", "method": "lrp", "step": "", "position": 0, "measure": "pearson"}
+    found = swap | {"value": 0.999, "ci_low": 0.99, "ci_high": 1.0, "n_scans": 14, "n_patients": 14}
+    page = patient_page(replace(new_patient, model=replace(new_patient.model, map_checks=(found,))), "0.1.0")
+    assert "has not been checked" not in page
+    assert "What the checks found of such maps (14 patients of the study)" in page
+    assert "do not depend on the class (r = 0.999): they show where the network looks, not why" in page
 
 
 def test_a_flagged_scan_is_said_to_be_flagged(new_patient):

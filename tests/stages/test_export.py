@@ -67,6 +67,18 @@ def test_what_is_shared_comes_back(sharable_once, made_bundle):
         assert all(torch.equal(ours.state_dict()[k], v) for k, v in theirs.state_dict().items())
 
 
+def test_what_the_checks_found_of_the_maps_goes_with_the_models(sharable_study, tmp_path):
+    file = layout.path(sharable_study, "checks_summary")
+    columns = ("check", "method", "step", "position", "measure", *shared_model.CHECK_NUMBERS[1:])
+    swap = ("class_swap", "lrp", "", 0, "pearson", 0.999, 0.99, 1.0)
+    rows = [(*swap, 14, 14), (*swap[:1], "gradient_input", *swap[2:], 14, 14), (*swap[:4], "spearman", *swap[5:], 4, 4)]
+    tables.write(file, [dict(zip(columns, row, strict=True)) for row in rows], columns)
+    made = export.run(sharable_study, tmp_path / "bundle")
+    (kept,) = bundle.read(made).map_checks  # not of other methods, nor of fewer than five patients
+    assert (kept["measure"], kept["value"], kept["n_patients"]) == ("pearson", 0.999, 14)
+    assert "do not depend on the class (r = 0.999)" in layout.path(made, "bundle_text").read_text(encoding="utf-8")
+
+
 def test_the_same_study_gives_the_same_bytes(sharable_once, made_bundle, tmp_path):
     again = export.run(sharable_once, tmp_path / "again")
     assert {f.name for f in again.iterdir()} == {f.name for f in made_bundle.iterdir()}

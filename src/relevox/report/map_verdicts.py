@@ -29,6 +29,17 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+UNCHECKED = "What such maps are worth with these models has not been checked; relevox explain on the study does it."
+
+
+def of_maps_like_this(rows: Sequence[Row]) -> list[str]:
+    """Say what a study's checks found, to a reader who sees one new map of its models."""
+    if not rows:
+        return [UNCHECKED]
+    n = max(row["n_patients"] for row in rows)
+    return [f"What the checks found of such maps ({n:.0f} patients of the study). {text}" for text in sentences(rows)]
+
+
 def of_class(rows: Sequence[Row], method: str) -> str:
     """Say whether the map depends on the class it explains."""
     row = _one(rows, check="class_swap", method=method, measure="pearson")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from relevox.report.drawing import readable
 from relevox.report.limits import SIMULATED
+from relevox.report.map_verdicts import of_maps_like_this
 from relevox.report.novelty import measure_title, range_words
 from relevox.report.results import ModelCard
 from relevox.report.scores import MEASURE_TITLES, MODEL_TITLES
@@ -35,6 +36,8 @@ def model_card(card: ModelCard, onnx_difference: float | None = None) -> str:
         *_what(card),
         *_whom(card),
         *_how_good(card),
+        "## What its maps are worth",
+        *of_maps_like_this(card.map_checks),
         *_limits(card),
         *_use(card, onnx_difference),
         *_inside(card),

@@ -8,6 +8,7 @@ from relevox.report import tables
 from relevox.report.drawing import CONVENTION, method_title, readable
 from relevox.report.individual import individual_map
 from relevox.report.limits import SIMULATED
+from relevox.report.map_verdicts import of_maps_like_this
 from relevox.report.methods import software_text
 from relevox.report.novelty import measure_title, novelty_blocks
 from relevox.report.page import Block, Bullets, Cards, Note, Section, Table, Text, picture, render
@@ -95,10 +96,6 @@ def _told(page: PatientPage) -> str:
     return f"Beside the images the models were told: {', '.join(words)}. The map shows the images' part only."
 
 
-def _likeness(page: PatientPage) -> list[Block]:
-    return novelty_blocks(page.novelty, page.model.training_range)
-
-
 def _map(page: PatientPage) -> list[Block]:
     explained = page.model.classes[page.target]
     caption = (
@@ -107,7 +104,8 @@ def _map(page: PatientPage) -> list[Block]:
         f"values is coloured. {CONVENTION}"
     )
     blocks: list[Block] = [
-        picture(individual_map(page.flair, page.relevance, page.brain_mask, page.percentile, page.t1w), caption)
+        picture(individual_map(page.flair, page.relevance, page.brain_mask, page.percentile, page.t1w), caption),
+        *(Note(text) for text in of_maps_like_this(page.model.map_checks)),
     ]
     if page.regions:
         caption = (

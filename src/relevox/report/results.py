@@ -233,6 +233,8 @@ class ModelCard:
     """Rows of the training study's ``scores.tsv`` (any models; scan level is shown)."""
     training_range: TrainingRange
     """Volumes and quality measures of the training scans."""
+    map_checks: Sequence[Row]
+    """What the study's checks found of its LRP maps; empty where none were made."""
     n_models: int
     """Networks that vote, one a fold."""
     n_parameters: int

@@ -87,6 +87,7 @@ def _card(model: SharedModel) -> ModelCard:
         cohort=model.cohort,
         scores=model.scores,
         training_range=model.training_range,
+        map_checks=model.map_checks,
         n_models=len(model.networks),
         n_parameters=count_parameters(model.networks[0]),
         version=model.cards[0].version,

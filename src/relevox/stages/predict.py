@@ -135,6 +135,7 @@ def run(
             cohort=shared.cohort,
             scores=shared.scores,
             training_range=shared.training_range,
+            map_checks=shared.map_checks,
             n_models=len(networks),
             n_parameters=count_parameters(networks[0]),
             version=shared.cards[0].version,

@@ -36,7 +36,10 @@ FORMAT = 1
 """Of ``model.json``; a reader refuses a higher one."""
 
 _OF_A_FOLD = ("fold", "sha256", "training")
-_ENTRIES = {"format", "version", "settings", "model", "folds", "cohort", "scores", "training_range", "files", "note"}
+_ENTRIES = {
+    *("format", "version", "note", "files", "settings"),
+    *("model", "folds", "cohort", "scores", "training_range", "map_checks"),
+}
 _COPY_AGAIN = "copy the bundle again from its source"
 
 
@@ -102,6 +105,7 @@ def write(folder: Path, model: SharedModel, text: str, onnx: Mapping[int, bytes]
             "cohort": model.cohort,
             "scores": model.scores,
             "training_range": asdict(model.training_range),
+            "map_checks": model.map_checks,
             "folds": [{key: value for key, value in card.items() if key in own} for card in cards],
             "settings": _settings(model.settings),
             "files": {file.name: sha256(file) for file in sorted(files)},
@@ -128,7 +132,10 @@ def read(folder: Path) -> SharedModel:
         cards = tuple(models.read_card(values["model"] | fold, file.name) for fold in values["folds"])
         described = values["training_range"] | {"measures": [_measure(m) for m in values["training_range"]["measures"]]}
         training_range = TrainingRange(**{key: _frozen(value) for key, value in described.items()})
-        scores = [row | {key: _number(row[key]) for key in shared_model.SCORE_NUMBERS} for row in values["scores"]]
+        scores, map_checks = (
+            [row | {key: _number(row[key]) for key in numbers} for row in values[entry]]
+            for entry, numbers in (("scores", shared_model.SCORE_NUMBERS), ("map_checks", shared_model.CHECK_NUMBERS))
+        )
         cohort, files = _frozen(dict(values["cohort"])), dict(values["files"])
     except (ValidationError, TypeError, KeyError, AttributeError) as error:
         raise _broken(f"it does not hold what it should: {' '.join(str(error).splitlines()[:3])}") from None
@@ -148,7 +155,7 @@ def read(folder: Path) -> SharedModel:
     shape = (len(cards[0].channels), *settings.preprocessing.shape)
     if mean is None or tuple(mean.shape) != shape or mean.dtype != torch.float32:
         raise _broken(f"expected a mean scan of {shape} voxels", layout.PATTERNS["bundle_mean_scan"])
-    return SharedModel(settings, cards, networks, mean.numpy(), cohort, scores, training_range)
+    return SharedModel(settings, cards, networks, mean.numpy(), cohort, scores, training_range, map_checks)
 
 
 def refuse_traces(folder: Path, cohort: Cohort, study: Path) -> None:

@@ -26,6 +26,10 @@ from relevox.store.models import ModelCard
 
 SCORE_NUMBERS = ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n")
 """Columns of ``scores.tsv`` that are numbers."""
+CHECK_NUMBERS = ("position", "value", "ci_low", "ci_high", "n_scans", "n_patients")
+"""Columns of ``checks_summary.tsv`` that are numbers."""
+MAP_METHOD = "lrp"
+"""Of the maps that a new scan gets."""
 
 _NOT_MEASURES = ("participant_id", "session_id", "status", "flags")
 
@@ -48,6 +52,8 @@ class SharedModel:
     """Rows of the study's ``scores.tsv``; numbers are floats."""
     training_range: TrainingRange
     """Volumes and quality measures of the training scans, in moments and quantiles."""
+    map_checks: Sequence[Mapping[str, object]]
+    """What the study's checks found of its LRP maps: rows of ``checks_summary.tsv``; empty where none were made."""
 
     @property
     def fingerprint(self) -> str:
@@ -95,12 +101,21 @@ def of_study(study: Path) -> SharedModel:
         networks=tuple(network for network, _ in loaded),
         mean_scan=mean_scan(inputs, np.arange(len(inputs))),
         cohort=describe_cohort(cohort, settings, simulated),
-        scores=[
-            row | {name: tables.number(row, name) for name in SCORE_NUMBERS}
-            for row in tables.read(layout.existing(study, "scores"))
-        ],
+        scores=_rows(layout.existing(study, "scores"), SCORE_NUMBERS),
         training_range=_training_range(study, cohort),
+        map_checks=_map_checks(study),
     )
+
+
+def _rows(file: Path, numbers: Sequence[str]) -> list[dict[str, object]]:
+    return [row | {name: tables.number(row, name) for name in numbers} for row in tables.read(file)]
+
+
+def _map_checks(study: Path) -> list[dict[str, object]]:
+    """Read what was found of the maps, unless it tells of very few patients."""
+    file = layout.path(study, "checks_summary")
+    rows = _rows(file, CHECK_NUMBERS) if file.exists() else []
+    return [row for row in rows if row["method"] == MAP_METHOD and row["n_patients"] >= SMALLEST_CELL]
 
 
 def _check_scores_are_theirs(study: Path, settings: Settings) -> None:
