@@ -1,6 +1,8 @@
+import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,38 @@ def test_several_failures_are_raised_together():
 def test_a_worker_that_dies_is_an_error_not_a_hang():
     outcomes = run_all(die, [0, 1], workers=2)
     assert isinstance(outcomes[1].error, EngineError) and outcomes[1].error.code == "worker-died"
+
+
+def tell_and_wait(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_workers_end_when_the_run_is_killed(tmp_path):
+    """Otherwise they would write to the study beside the next run, then hold their memory for ever."""
+    run = multiprocessing.get_context("spawn").Process(target=run_all, args=(tell_and_wait, [tmp_path] * 2, 2))
+    run.start()
+    until(lambda: len(list(tmp_path.iterdir())) == 2)
+    run.kill()
+    run.join()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    until(lambda: not any(is_alive(pid) for pid in workers))
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.1)
+
+
+def is_alive(pid):
+    """Tell whether a process runs; one that ended may still wait for its parent to hear of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_mistake_of_ours_is_not_hidden():

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -181,6 +183,7 @@ def _in_processes(function, items, workers, labels, gpus, done) -> None:
 
 
 def _start(threads: int, level: int, hands) -> None:
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     gpu = hands.get()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # torch looks at it when it first asks for a GPU
@@ -188,6 +191,12 @@ def _start(threads: int, level: int, hands) -> None:
     logger.setLevel(level)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _end_with_the_parent() -> None:
+    """End this worker when the process that started it was killed: it would go on, and then wait for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 @contextmanager
