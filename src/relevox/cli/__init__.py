@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import wraps
 
 import typer
 
@@ -44,9 +46,25 @@ COMMANDS = {
     "train-brain-network": tools.train_brain_network,
     "train-lesion-network": tools.train_lesion_network,
 }
+
+
+def _interruptible(function: Callable) -> Callable:
+    """Say how to go on after Ctrl-C: typer ends without a word."""
+
+    @wraps(function)
+    def command(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("relevox: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+            sys.exit(130)
+
+    return command
+
+
 for name, function in COMMANDS.items():
     # the first line stands in the list as a whole, where typer would cut it
-    app.command(name, short_help=function.__doc__.splitlines()[0])(function)
+    app.command(name, short_help=function.__doc__.splitlines()[0])(_interruptible(function))
 
 
 def main() -> None:
@@ -58,8 +76,5 @@ def main() -> None:
     except RelevoxError as error:
         print(f"relevox: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("relevox: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
