@@ -10,4 +10,4 @@ from relevox.store import template
 @pytest.fixture(scope="session")
 def maps():
     head = template.load(4)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 4)
+    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 4, head.affine[:3, 3])

@@ -33,7 +33,7 @@ def ball_head(n=32, size=4.0):
         regions[cortex & quarter & (radius < 56)] = label + 1
     regions[cortex & (z < -30) & (radius < 56)] = INDEX["cerebellar_cortex"]
     regions[radius < 14] = INDEX["lateral_ventricles"]
-    return template_maps(grey, white, csf, regions, INDEX, size), radius
+    return template_maps(grey, white, csf, regions, INDEX, size, [x.min(), y.min(), z.min()]), radius
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,8 @@ def test_what_does_not_fit_near_the_ventricles_lies_elsewhere():
 
 def test_a_larger_effect_spreads_lesions_and_cortex_further(normals, drawn):
     strong = signs(normals, effect=2.0)
-    assert np.log(strong.periventricular_ml).std() > 1.3 * np.log(drawn.periventricular_ml).std()
+    load, place = ([f(s.periventricular_ml, s.other_ml) for s in (drawn, strong)] for f in (np.add, np.divide))
+    assert np.sqrt(load[1]).std() > 1.6 * np.sqrt(load[0]).std()
+    assert np.log(place[1]).std() > 1.3 * np.log(place[0]).std()
     for lobe in LOBES:
         assert strong.change[lobe].std() > 1.3 * drawn.change[lobe].std()

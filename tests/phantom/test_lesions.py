@@ -15,7 +15,8 @@ def white_slab():
     shape = (30, 30, 30)
     distance = np.broadcast_to(np.arange(30, dtype=np.float32)[:, None, None], shape)
     full, none = np.ones(shape, np.float32), np.zeros(shape, np.float32)
-    return Anatomy(none, full, none, none, none, distance, np.full(shape, 30, np.float32), full, np.zeros((3, *shape)))
+    far = np.full(shape, 30, np.float32)
+    return Anatomy(none, full, none, none, none, distance, far, none, full, np.zeros((3, *shape)))
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,22 @@ def test_lesions_seek_the_ventricles_and_shun_the_tentorium(white_slab, slab_fie
         white_slab._replace(ventricle_distance_mm=far, infratentorial=below), slab_field, 0, 30, VOXEL_ML
     )
     assert np.count_nonzero(lesions.mask[:, :, :15]) < 0.35 * np.count_nonzero(lesions.mask)
+
+
+def test_lesions_crowd_where_patients_share_a_place(white_slab):
+    """Half of the patients have a lesion where the pull is full, few elsewhere at the same distance."""
+    places = np.zeros_like(white_slab.white)
+    places[3:7, 10:14, 10:14] = 1
+    pulled = white_slab._replace(lesion_places=places)
+    probability = np.mean(
+        [
+            make_lesions(pulled, lesion_field(places.shape, 2.0, np.random.default_rng(n)), 5, 2, VOXEL_ML).mask
+            for n in range(12)
+        ],
+        axis=0,
+    )
+    assert probability[places == 1].mean() > 0.4
+    assert probability[3:7][places[3:7] == 0].mean() < 0.1
 
 
 def test_no_seam_shows_where_the_kinds_meet(white_slab, slab_field):

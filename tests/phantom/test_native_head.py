@@ -34,7 +34,8 @@ def ball_tissue(size):
     grey = ((radius > RADIUS - 8) & (radius <= RADIUS - 3)).astype(np.float32)
     white = ((radius >= 6) & (radius <= RADIUS - 8)).astype(np.float32)
     ventricles, none = (radius < 6).astype(np.float32), np.zeros_like(radius)
-    return grey, white, csf, ventricles, none, np.clip(radius - 6, 0, None), np.clip(RADIUS - 8 - radius, 0, None)
+    distances = np.clip(radius - 6, 0, None), np.clip(RADIUS - 8 - radius, 0, None)
+    return grey, white, csf, ventricles, none, *distances, none
 
 
 @pytest.fixture(scope="module")

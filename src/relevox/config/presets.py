@@ -69,7 +69,7 @@ PHANTOM_PRESETS: dict[str, PhantomSettings] = {
     "demo": PhantomSettings(n_patients=220, n_repeated=20, voxel_size_mm=4, confounding=0.0, counterfactuals=8),
     # place varies more than in the paper's cohort, so that the volumes do not already know what the network should find
     "bench": PhantomSettings(
-        n_patients=640, n_repeated=0, voxel_size_mm=4, label="all", counterfactuals=40, location_spread=3.0
+        n_patients=640, n_repeated=0, voxel_size_mm=4, label="all", counterfactuals=40, location_spread=2.5
     ),
     "paper": PhantomSettings(n_patients=319, n_repeated=63, voxel_size_mm=1, label="paper", native_heads=319),
     "paper_external": PhantomSettings(

@@ -11,13 +11,14 @@ the final anatomy has the share of the head that was drawn for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from relevox.phantom.atrophy import LOBES, VENTRICLES, meet_shares, patterns, response, thinned, tissues
+from relevox.phantom.lesion_places import lesion_places
 from relevox.phantom.random_fields import random_field
 from relevox.phantom.warping import jacobian_determinant, resample
 
@@ -46,6 +47,8 @@ class TemplateMaps(NamedTuple):
     """Distance to the lateral ventricles."""
     cortex_distance_mm: np.ndarray
     """Distance to the cerebral cortex."""
+    lesion_places: np.ndarray
+    """How much a place draws lesions (:func:`lesion_places.lesion_places`)."""
     patterns: np.ndarray
     """``(8, x, y, z)`` changes of log J by tissue (:func:`atrophy.patterns`)."""
     response: np.ndarray
@@ -73,6 +76,8 @@ class Anatomy(NamedTuple):
     """The template's distance to the lateral ventricles, brought along."""
     cortex_distance_mm: np.ndarray
     """The template's distance to the cerebral cortex, brought along."""
+    lesion_places: np.ndarray
+    """How much a place draws lesions, brought along."""
     jacobian: np.ndarray
     """J = d(template volume) / d(patient's volume)."""
     displacement: np.ndarray
@@ -86,6 +91,7 @@ def template_maps(
     regions: np.ndarray,
     region_index: Mapping[str, int],
     voxel_size_mm: float,
+    origin_mm: Sequence[float],
 ) -> TemplateMaps:
     """Prepare the template for the simulator.
 
@@ -99,6 +105,8 @@ def template_maps(
         Label of each region by name.
     voxel_size_mm : float
         Edge of a voxel.
+    origin_mm : sequence of float
+        Centre of the first voxel, RAS+ millimetres.
 
     Notes
     -----
@@ -127,6 +135,7 @@ def template_maps(
         region("brainstem", "cerebellar_cortex", "cerebellar_white_matter").astype(np.float32),
         distance(chamber),
         distance(region(*LOBES[:4], "insular_cortex")),
+        lesion_places(grey.shape, voxel_size_mm, origin_mm),
         pattern,
         response(parts, grey + white + csf, pattern),
         float(voxel_size_mm),
@@ -183,7 +192,7 @@ def make_anatomy(maps: TemplateMaps, velocity: np.ndarray, change: Mapping[str, 
     found = meet_shares(template, maps.cause_regions, maps.patterns, maps.response, velocity, change, size)
     grey, white, csf = found.fractions
     ventricles = tissues(found.fractions, maps.cause_regions)[-1]
-    # the named tuple's first seven fields travel; J belongs to the map itself
-    travelling = np.stack([grey, white, csf, ventricles, *maps[4:7]])
+    # what is known of places travels with them; J belongs to the map itself
+    travelling = np.stack([grey, white, csf, ventricles, *maps[4:8]])
     carried = resample(travelling, found.displacement, size)
     return Anatomy(*carried, jacobian_determinant(found.displacement, size), found.displacement)

@@ -45,7 +45,7 @@ class DiseaseModel:
 
     load_mean_ml: float = 27.7
     """Lesions of all scans (Table 2)."""
-    load_shape: float = 0.5
+    load_shape: float = 0.47
     """Of the gamma distribution of the load; small = many patients with few lesions."""
     load_r: float = 0.9
     ventricles_mean: float = 0.43

@@ -18,8 +18,9 @@ PERIVENTRICULAR_MM = 10.0
 """Lesion voxels this near to the lateral ventricles are periventricular."""
 
 LESION_SCALES_MM = (1.6, 4.0, 10.0)
-LESION_WEIGHTS = (0.9, 1.2, 1.2)
-"""Scales of the random field: ragged edges, single lesions, clusters."""
+LESION_WEIGHTS = (0.85, 0.9, 0.85)
+"""Scales of the random field: ragged edges, single lesions, clusters. Weak beside the prior, so that patients share the places
+where lesions crowd."""
 
 _CANDIDATE_WHITE = 0.4
 """Lesions arise where at least this share of a voxel is white matter."""
@@ -48,12 +49,12 @@ class Lesions(NamedTuple):
 def log_prior(anatomy: Anatomy) -> np.ndarray:
     """Return where lesions like to be, ``(x, y, z)`` float32 up to a constant.
 
-    Near the ventricles, away from the cortex, seldom below the tentorium
-    (3 % of the volume in real consensus masks).
+    Along the ventricles' outer edge, near the ventricles at all, away from the
+    cortex, seldom below the tentorium (3 % of the volume in real consensus masks).
     """
-    near = 2.5 * np.exp(-anatomy.ventricle_distance_mm / 10.0)
+    near = 1.5 * np.exp(-anatomy.ventricle_distance_mm / 10.0)
     cortical = 1.5 * np.exp(-anatomy.cortex_distance_mm / 3.0)
-    return near - cortical - 1.0 * anatomy.infratentorial
+    return 5.5 * anatomy.lesion_places + near - cortical - 0.8 * anatomy.infratentorial
 
 
 def lesion_field(shape: tuple[int, int, int], voxel_size_mm: float, rng: np.random.Generator) -> np.ndarray:

@@ -160,7 +160,7 @@ def native_pair(patient: Patient, surroundings: Surroundings, planned: PlannedSc
 def _wider(anatomy: Anatomy, surroundings: Surroundings) -> Anatomy:
     """Carry the template's tissue through the patient's map once more, beyond the box, where the map stays as it is."""
     displacement = np.pad(anatomy.displacement, ((0, 0), *[(MARGIN_MM, MARGIN_MM)] * 3), mode="edge")
-    carried = resample(np.stack(surroundings.maps[:7]), displacement, 1.0)
+    carried = resample(np.stack(surroundings.maps[:8]), displacement, 1.0)
     return Anatomy(*carried, np.pad(anatomy.jacobian, MARGIN_MM, mode="edge"), displacement)
 
 

@@ -76,7 +76,7 @@ def _make(job: tuple[PlannedScan, int, bool], root: Path, voxel_size_mm: int, se
 def _maps(voxel_size_mm: int) -> TemplateMaps:
     """Prepare the template once in every process."""
     head = template.load(voxel_size_mm)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, voxel_size_mm)
+    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, voxel_size_mm, head.affine[:3, 3])
 
 
 def _grid_mm(scan: PlannedScan, phantom: PhantomSettings) -> int:

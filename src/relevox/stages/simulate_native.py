@@ -74,22 +74,21 @@ def write_native(bids: Path, planned: PlannedScan, seed: int) -> list[Path]:
 def template_at_1mm() -> TemplateMaps:
     """Prepare the template on the study's box, once in every process."""
     head = template.load(1)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 1.0)
+    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 1.0, head.affine[:3, 3])
 
 
 @lru_cache(maxsize=1)
 def surroundings() -> Surroundings:
     """Prepare the template beyond the study's box, once in every process."""
     whole = template.full()
-    maps = template_maps(
-        *(_around_box(image) for image in (whole.grey, whole.white, whole.csf, whole.regions)), REGION_INDEX, 1.0
-    )
+    origin = np.add(crop.TEMPLATE_ORIGIN_MM, crop.CROP_START) - MARGIN_MM
+    parts = (_around_box(image) for image in (whole.grey, whole.white, whole.csf, whole.regions))
+    maps = template_maps(*parts, REGION_INDEX, 1.0, origin)
     # the skull's layers need no finer distances than 2 mm
     halves = [_halved(image) for image in (whole.csf, whole.grey, whole.white, whole.brain_mask)]
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = whole.affine[:3, 3] + 0.5
     around = head_template(*halves[:3], halves[3] >= 0.5, affine, factor=1)
-    origin = np.add(crop.TEMPLATE_ORIGIN_MM, crop.CROP_START) - MARGIN_MM
     return Surroundings(maps, around, tuple(float(o) for o in origin))
 
 
