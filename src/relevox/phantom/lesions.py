@@ -19,8 +19,8 @@ PERIVENTRICULAR_MM = 10.0
 
 LESION_SCALES_MM = (1.6, 4.0, 10.0)
 LESION_WEIGHTS = (0.85, 0.9, 0.85)
-"""Scales of the random field: ragged edges, single lesions, clusters. Weak beside the prior, so that patients share the places
-where lesions crowd."""
+"""Scales of the random field: ragged edges, single lesions, clusters. It is weak beside the prior, so that patients
+share places."""
 
 _CANDIDATE_WHITE = 0.4
 """Lesions arise where at least this share of a voxel is white matter."""
