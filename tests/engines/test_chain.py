@@ -119,11 +119,27 @@ def test_volumes_are_native_and_add_up(patient, found):
     native = np.count_nonzero(mask.data) * mask.voxel_volume_ml
     assert found.quality["mask_ml"] == pytest.approx(native)
     assert found.volumes_ml["intracranial"] == pytest.approx(native, rel=0.01)
+    assert found.quality["volume_gap"] == pytest.approx(found.volumes_ml["intracranial"] / native - 1)
     assert found.volumes_ml["intracranial"] == pytest.approx(SCALE**3 * head.brain_mask.sum() / 1000, rel=0.02)
     solid = found.volumes_ml["grey_matter"] + found.volumes_ml["white_matter"]
     assert solid == pytest.approx(SCALE**3 * (head.grey + head.white).sum() / 1000, rel=0.08)
     ventricles = SCALE**3 * (template.full().regions == 11).sum() / 1000
     assert found.volumes_ml["lateral_ventricles"] == pytest.approx(ventricles, rel=0.3)
+
+
+def test_volumes_that_do_not_add_up_to_the_native_mask_raise_a_flag(patient, monkeypatch):
+    """As when the brain reaches beyond the template's grid, or a determinant is wrong."""
+    head, t1w, flair, mask, _ = patient
+    monkeypatch.setattr(chain, "ants", KnownRegistration)
+    third = np.full(head.t1.shape, 0.3, np.float32)
+    monkeypatch.setattr(chain, "_tissue", lambda t1w, lesions, inside, priors: tuple(third * inside for _ in range(3)))
+    monkeypatch.setattr(chain, "_regions", lambda *_: np.zeros(head.t1.shape, np.int32))
+    monkeypatch.setattr(chain, "n4", lambda image, *_: np.clip(image.data, 0, None))
+    settings = PreprocessingSettings(voxel_size_mm=4, registration_starts=1)
+    lesions = Volume(np.zeros_like(mask.data), mask.affine)
+    found = chain.to_template(t1w, flair, head, settings, brain_mask=mask, lesion_mask=lesions)
+    assert found.quality["volume_gap"] == pytest.approx(-0.1, abs=0.01)
+    assert any("differ from the brain mask in volume by -" in flag for flag in found.flags)
 
 
 def test_lesions_are_found_where_they_are(patient, found):

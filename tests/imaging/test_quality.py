@@ -33,6 +33,7 @@ def test_dice_of_the_same_of_nothing_and_of_two_halves():
 def test_only_measures_out_of_range_are_flagged():
     fine = {
         "mask_ml": 1400.0,
+        "volume_gap": -0.007,
         "mask_dice": 0.955,
         "warped_correlation": 0.74,
         "edge_agreement": 0.7,
@@ -52,6 +53,8 @@ def test_only_measures_out_of_range_are_flagged():
     assert quality.flags(fine) == ()
     for name, wrong in (
         ("mask_ml", 894.0),
+        ("volume_gap", -0.03),
+        ("volume_gap", 0.03),
         ("mask_dice", 0.9),
         ("warped_correlation", 0.4),
         ("edge_agreement", 0.48),
@@ -103,6 +106,21 @@ def test_edges_agree_whatever_the_contrast_and_disagree_between_heads():
     moved = quality.edge_agreement(t1w, np.roll(flair, 4, axis=1), mask, 3)
     assert wrong - 0.1 < moved < 0.5
     assert np.isnan(quality.edge_agreement(t1w, flair, np.zeros_like(mask)))
+
+
+def test_lesions_that_t1w_hardly_shows_do_not_spoil_the_agreement_of_edges():
+    white, mask = blobs(0)
+    places = ndimage.gaussian_filter(np.random.default_rng(6).normal(size=mask.shape), 4) > 0.02
+    lesions = white & mask & blobs(5)[0] & places
+    rng = np.random.default_rng(2)
+    t1w = (np.where(white, 180, 100) + rng.normal(0, 5, mask.shape)) * mask
+    healthy = (np.where(white, 120, 150) + rng.normal(0, 3, mask.shape)) * mask
+    ill = np.where(lesions, 260, healthy)
+    assert 0.03 < lesions[mask].mean() < 0.05
+    whole, spoilt = (quality.edge_agreement(t1w, image, mask, 3) for image in (healthy, ill))
+    assert whole > 0.8 and spoilt > 0.85 * whole
+    foreign = np.where(lesions, 260, np.where(blobs(1)[0], 120, 150) * mask)
+    assert quality.edge_agreement(t1w, foreign, mask, 3) < 0.2
 
 
 def test_tissue_contrast_is_the_distance_in_standard_deviations():

@@ -205,8 +205,11 @@ def to_template(
         warped = resample(aligned, coarse, displacement=warp.forward)
         core = move_mask(Volume(template.brain_mask, template.affine), coarse, np.eye(4))
         folded = determinant.data[move_mask(Volume(mask, template.affine), coarse, np.eye(4))] <= 0
+        mask_ml = float(np.count_nonzero(native_mask) * t1w.voxel_volume_ml)
         measures = {
-            "mask_ml": float(np.count_nonzero(native_mask) * t1w.voxel_volume_ml),
+            "mask_ml": mask_ml,
+            # two counts of one volume: tissue on the template's grid, voxels on the scan's own
+            "volume_gap": volumes["intracranial"] / mask_ml - 1,
             "mask_border_voxels": float(quality.border_voxels(native_mask)),
             "volume_factor": float(1 / (1000 * native_ml)),
             "warped_correlation": quality.correlation(warped[core], fixed.data[core]),

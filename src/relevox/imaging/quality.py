@@ -9,6 +9,7 @@ from scipy import ndimage
 
 LIMITS: dict[str, tuple[float, float]] = {
     "mask_ml": (1000, 2000),
+    "volume_gap": (-0.02, 0.02),
     "mask_dice": (0.93, np.inf),
     "warped_correlation": (0.5, np.inf),
     "volume_factor": (1.1, 1.7),
@@ -28,6 +29,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 _WORDS = {
     "mask_ml": "brain mask volume {value:.0f} ml",
+    "volume_gap": "white and grey matter and fluid differ from the brain mask in volume by {value:+.1%}",
     "mask_dice": "brain mask overlaps the template's by a Dice of only {value:.3f}",
     "warped_correlation": "correlation with the template after the warp is only {value:.2f}",
     "volume_factor": "affine registration changes the volume by {value:.2f}",
@@ -99,10 +101,16 @@ def placed_measures(
     }
 
 
+BRIGHT_Z = 1.5
+"""Robust standard deviations above the brain's median at which FLAIR is cut off: brighter than any healthy tissue."""
+
+
 def edge_agreement(t1w: np.ndarray, flair: np.ndarray, mask: np.ndarray, depth_voxels: int = 5) -> float:
     """Return the correlation of two contrasts' edge strength, well inside the brain.
 
-    Edges lie in the same places whatever the contrast; those of another head do not.
+    Edges lie in the same places whatever the contrast; those of another head do not. Lesions are the exception: their
+    borders are the strongest of FLAIR and faint on T1w. FLAIR is therefore cut off where it is brighter than healthy
+    tissue, or a patient with many lesions would seem to be two patients.
 
     Parameters
     ----------
@@ -124,7 +132,13 @@ def edge_agreement(t1w: np.ndarray, flair: np.ndarray, mask: np.ndarray, depth_v
     box = found[0]
     inside = ndimage.binary_erosion(mask[box], iterations=depth_voxels)
     inside &= (t1w[box] > 0) & (flair[box] > 0)
-    edges = [ndimage.gaussian_gradient_magnitude(image[box].astype(np.float32), 1.5)[inside] for image in (t1w, flair)]
+    levels = flair[box][inside]
+    if not levels.size:
+        return float("nan")
+    median = np.median(levels)
+    brightest = median + BRIGHT_Z * 1.4826 * np.median(np.abs(levels - median))
+    images = t1w[box], np.minimum(flair[box], brightest)
+    edges = [ndimage.gaussian_gradient_magnitude(image.astype(np.float32), 1.5)[inside] for image in images]
     return correlation(*edges)
 
 
