@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from relevox.errors import ImageError
+from relevox.errors import ImageError, Problems
 from relevox.records import Scan, ScanId
 from relevox.stages import quality_tables
 from relevox.store import layout, tables
@@ -51,6 +51,19 @@ def test_a_failed_scan_stands_in_the_table_and_on_the_page_and_has_no_volumes(st
     assert (rows[2]["status"], rows[2]["flags"], rows[2]["mask_ml"]) == ("failed", "T1w is empty", "n/a")
     assert len(tables.read(layout.existing(study, "volumes"))) == N - 1
     assert page(study)[2]["status"] == "failed" and "secret" not in json.dumps(page(study))
+
+
+def test_a_damaged_image_is_told_by_its_kind(study):
+    def damaged(name):
+        return ImageError(
+            "the gzip stream is damaged", code="image-damaged", file=study / f"sub-02_ses-1_{name}.nii.gz"
+        )
+
+    bad = {scans()[2].id: Problems([damaged("T1w"), damaged("FLAIR")]), scans()[4].id: damaged("FLAIR")}
+    quality_tables.write(study, scans(), bad)
+    rows = tables.read(layout.existing(study, "quality"))
+    assert rows[2]["flags"] == "T1w: the gzip stream is damaged; FLAIR: the gzip stream is damaged"
+    assert rows[4]["flags"] == "FLAIR: the gzip stream is damaged"
 
 
 def test_pictures_are_found_from_where_the_page_lies(study):

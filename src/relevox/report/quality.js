@@ -91,8 +91,9 @@ function show() {
     for (const text of [title, number(value), usual, number(data.medians[name])]) add(row, "td", text);
   }
   const decided = data.scans.filter(verdict).length, failed = data.scans.filter((s) => verdict(s) === "fail").length;
-  at("progress").textContent = `${here + 1} of ${order.length}; ${decided} decided, ${failed} failed; ` +
-    `${data.scans.filter(weight).length} flagged by measures`;
+  const lost = data.scans.filter((s) => s.status === "failed").length;
+  at("progress").textContent = `${here + 1} of ${order.length}; ${decided} decided, ${failed} of them fail; ` +
+    `${data.scans.filter(weight).length - lost} flagged by measures, ${lost} not preprocessed`;
   const next = order[here + 1];
   if (next) next.pictures.forEach((picture) => { new Image().src = picture.file; });
 }

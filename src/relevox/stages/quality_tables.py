@@ -78,5 +78,10 @@ def _pictures(study: Path, scan: ScanId) -> dict[str, str]:
 
 
 def _said(error: RelevoxError) -> tuple[str, ...]:
-    """Messages without the paths of files: tables travel."""
-    return tuple(e.message for e in (error.problems if isinstance(error, Problems) else (error,)))
+    """Messages with the kind of image that they are about, without the names of files: tables travel."""
+    return tuple(_about(e) + e.message for e in (error.problems if isinstance(error, Problems) else (error,)))
+
+
+def _about(error: RelevoxError) -> str:
+    suffix = "" if error.file is None else Path(error.file).name.split(".")[0].rpartition("_")[2]
+    return f"{suffix}: " if error.code.startswith("image-") and suffix in ("T1w", "FLAIR", "mask", "dseg") else ""
