@@ -170,7 +170,7 @@ def test_tissues_lesions_and_fluid_add_up_to_the_brain(found):
 def test_a_good_scan_raises_no_flag_and_all_of_it_was_scanned(found):
     measures = found.quality
     assert measures["t1w_missing_share"] == measures["flair_missing_share"] == 0
-    assert measures["edge_agreement"] > 0.57 and measures["tissue_contrast"] > 1
+    assert measures["edge_agreement"] > 0.53 and measures["tissue_contrast"] > 1
     assert found.flags == ()
 
 

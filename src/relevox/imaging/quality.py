@@ -18,7 +18,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "flair_missing_share": (-np.inf, 0.01),
     "crop_loss": (-np.inf, 0.005),
     "t1w_flair_nmi": (1.05, 1.5),
-    "edge_agreement": (0.57, np.inf),
+    "edge_agreement": (0.53, np.inf),
     "t1w_clipped_share": (-np.inf, 0.01),
     "flair_clipped_share": (-np.inf, 0.01),
     "tissue_contrast": (1.0, np.inf),
