@@ -67,10 +67,11 @@ def exponential(velocity: np.ndarray, voxel_size_mm: float) -> np.ndarray:
     np.ndarray
         ``(3, x, y, z)`` displacement ``psi(y) - y`` in millimetres.
     """
-    displacement = np.asarray(velocity, dtype=np.float32) / 2**_SQUARINGS
+    # the components of a voxel side by side throughout: no copies between the steps
+    displacement = np.ascontiguousarray(np.moveaxis(velocity, 0, -1), dtype=np.float32) / np.float32(2**_SQUARINGS)
     for _ in range(_SQUARINGS):
-        displacement = displacement + resample(displacement, displacement, voxel_size_mm)
-    return displacement
+        displacement = displacement + _sample(displacement, displacement, np.float32(1 / voxel_size_mm))
+    return np.ascontiguousarray(np.moveaxis(displacement, -1, 0))
 
 
 def resample(images: np.ndarray, displacement: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -92,8 +93,8 @@ def resample(images: np.ndarray, displacement: np.ndarray, voxel_size_mm: float)
     """
     # the channels of a voxel side by side: its eight neighbours are fetched once for all of them
     source = np.ascontiguousarray(np.moveaxis(images, 0, -1), dtype=np.float32)
-    sampled = _sample(source, np.ascontiguousarray(displacement, dtype=np.float32), np.float32(1 / voxel_size_mm))
-    return np.ascontiguousarray(np.moveaxis(sampled, -1, 0))
+    steps = np.ascontiguousarray(np.moveaxis(displacement, 0, -1), dtype=np.float32)
+    return np.ascontiguousarray(np.moveaxis(_sample(source, steps, np.float32(1 / voxel_size_mm)), -1, 0))
 
 
 def shares_taken(displacement: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -142,9 +143,9 @@ def _sample(source, displacement, per_mm):  # pragma: no cover - compiled
     for x in range(nx):
         for y in range(ny):
             for z in range(nz):
-                px = min(max(np.float32(x) + displacement[0, x, y, z] * per_mm, zero), top_x)
-                py = min(max(np.float32(y) + displacement[1, x, y, z] * per_mm, zero), top_y)
-                pz = min(max(np.float32(z) + displacement[2, x, y, z] * per_mm, zero), top_z)
+                px = min(max(np.float32(x) + displacement[x, y, z, 0] * per_mm, zero), top_x)
+                py = min(max(np.float32(y) + displacement[x, y, z, 1] * per_mm, zero), top_y)
+                pz = min(max(np.float32(z) + displacement[x, y, z, 2] * per_mm, zero), top_z)
                 i, j, k = min(int(px), nx - 2), min(int(py), ny - 2), min(int(pz), nz - 2)
                 fx, fy, fz = px - np.float32(i), py - np.float32(j), pz - np.float32(k)
                 a, b = (one - fx) * (one - fy), (one - fx) * fy
