@@ -38,4 +38,4 @@ def test_distances_to_a_line_are_those_to_its_nearest_point():
     corners, points = rng.normal(size=(4, 3)), rng.normal(size=(30, 3))
     dense = np.concatenate([a + np.linspace(0, 1, 2001)[:, None] * (b - a) for a, b in pairwise(corners)])
     nearest = ((points[:, None] - dense) ** 2).sum(axis=2).min(axis=1)
-    np.testing.assert_allclose(squared_distance(points, corners), nearest, atol=1e-3)
+    np.testing.assert_allclose(squared_distance(points.T.astype(np.float32), corners), nearest, atol=1e-3)

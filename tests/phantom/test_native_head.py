@@ -7,9 +7,10 @@ from scipy import ndimage
 
 from relevox.config import PhantomSettings
 from relevox.phantom import native_head, native_scanner
-from relevox.phantom.anatomy import Anatomy, TemplateMaps
+from relevox.phantom.anatomy import Anatomy
 from relevox.phantom.cohort import draw_patients
 from relevox.phantom.contrast import ALL_SCANNERS
+from relevox.phantom.head_space import rotation_matrix
 from relevox.phantom.head_template import head_template
 from relevox.phantom.lesions import Lesions
 from relevox.phantom.native_brain import fold
@@ -52,9 +53,7 @@ def toy():
     lesions = Lesions(inner & disc & core, outer & disc & core)
 
     wide = SIZE + 2 * MARGIN_MM
-    fields = dict.fromkeys(TemplateMaps._fields)
-    fields |= dict(zip(TemplateMaps._fields, ball_tissue(wide), strict=False)) | {"voxel_size_mm": 1.0}
-    maps = TemplateMaps(**fields)
+    maps = np.stack(ball_tissue(wide))
     middle = np.array(native_head.BRAIN_CENTRE_MM)
     affine = np.diag([2.0, 2, 2, 1])
     n = 60
@@ -64,6 +63,26 @@ def toy():
     template = head_template(0 * share, 0 * share, share, inside, affine, factor=1)
     patient = Patient(anatomy, lesions, shift, None, VOXEL_ML)
     return patient, Surroundings(maps, template, tuple(middle - (wide - 1) / 2))
+
+
+def test_masks_are_looked_for_only_where_they_can_be_and_lose_nothing():
+    rng = np.random.default_rng(0)
+    image = np.zeros((20, 24, 18), np.float32)
+    image[3:9, 10:20, 0:5] = rng.uniform(0.4, 1, (6, 10, 5))
+    to_head = np.eye(4)
+    to_head[:3, :3] = rotation_matrix(np.array([20.0, -30, 10]))
+    affine = np.diag([0.8, 0.9, 3.0, 1])
+    affine[:3, 3] = 0, 2, -20
+    for shape in ((40, 40, 12), (20, 40, 5)):
+        matrix = to_head @ affine - np.outer([5, 4, 3, 0], [0, 0, 0, 1])
+        found = native_head._share_on(image, np.array([5, 4, 3]), to_head, shape, affine)
+        whole = sum(
+            ndimage.affine_transform(image, matrix[:3, :3], matrix[:3, 3] + matrix[:3, 2] * z, shape, order=1)
+            for z in (-0.3, 0.0, 0.3)
+        )
+        assert found.any()
+        np.testing.assert_array_equal(found, whole >= 1.5)
+    assert not native_head._share_on(0 * image, np.zeros(3), to_head, (4, 4, 4), affine).any()
 
 
 def scan(toy, scanner="Avanto", visit=0, seed=5):

@@ -35,7 +35,7 @@ def simulate(
         int | None,
         typer.Option(help="Patients who are rendered again with each cause changed."),
     ] = None,
-    native_heads: Annotated[int | None, typer.Option(help="Patients with raw images of a head.")] = None,
+    native_heads: Annotated[int | None, typer.Option(help="Last patients, with raw images of a head.")] = None,
     follow_up_years: Annotated[
         int | None,
         typer.Option(help="Years with one more score each, without a scan."),

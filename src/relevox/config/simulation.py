@@ -64,8 +64,8 @@ class PhantomSettings(Section):
     counterfactuals: Annotated[int, Field(ge=0)] = 0
     """First patients of whom every scan is made once more for each cause, with that cause alone changed."""
     native_heads: Annotated[int, Field(ge=0)] = 0
-    """First patients whose scans are raw images of a whole head, with skull, pose and slices, instead of template
-    space; their anatomy is made at 1 mm."""
+    """Last patients whose scans are raw images of a whole head, with skull, pose and slices, instead of template space;
+    their anatomy is made at 1 mm. The first ones are those who are scanned twice and have counterfactual scans."""
 
     @model_validator(mode="after")
     def _check(self) -> PhantomSettings:

@@ -108,6 +108,30 @@ def template_maps(
     origin_mm : sequence of float
         Centre of the first voxel, RAS+ millimetres.
 
+    """
+    travelling = carried_maps(grey, white, csf, regions, region_index, voxel_size_mm, origin_mm)
+    chamber = regions == region_index[VENTRICLES]
+    labels = sum(label * (regions == region_index[name]) for label, name in enumerate((*LOBES, VENTRICLES), start=1))
+    labels = labels.astype(np.int16)
+    parts = tissues(travelling[:3], labels)
+    pattern = patterns(parts, travelling[2] * ~chamber, voxel_size_mm)
+    answer = response(parts, sum(travelling[:3]), pattern)
+    return TemplateMaps(*travelling, pattern, answer, float(voxel_size_mm), labels)
+
+
+def carried_maps(
+    grey: np.ndarray,
+    white: np.ndarray,
+    csf: np.ndarray,
+    regions: np.ndarray,
+    region_index: Mapping[str, int],
+    voxel_size_mm: float,
+    origin_mm: Sequence[float],
+) -> np.ndarray:
+    """Return what a patient's map carries along, ``(8, x, y, z)`` float32: the first fields of :class:`TemplateMaps`.
+
+    Parameters are those of :func:`template_maps`.
+
     Notes
     -----
     The template is an average, its cortex and its sulci blurred. The fractions
@@ -124,22 +148,19 @@ def template_maps(
         return np.isin(regions, [region_index[name] for name in names])
 
     chamber = region(VENTRICLES)
-    labels = sum(label * region(name) for label, name in enumerate((*LOBES, VENTRICLES), start=1)).astype(np.int16)
-    parts = tissues(np.stack([grey, white, csf]), labels)
-    pattern = patterns(parts, csf * ~chamber, voxel_size_mm)
-    return TemplateMaps(
-        grey,
-        white,
-        csf,
-        (csf * chamber).astype(np.float32),
-        region("brainstem", "cerebellar_cortex", "cerebellar_white_matter").astype(np.float32),
-        distance(chamber),
-        distance(region(*LOBES[:4], "insular_cortex")),
-        lesion_places(grey.shape, voxel_size_mm, origin_mm),
-        pattern,
-        response(parts, grey + white + csf, pattern),
-        float(voxel_size_mm),
-        labels,
+    return np.stack(
+        [
+            grey,
+            white,
+            csf,
+            csf * chamber,
+            region("brainstem", "cerebellar_cortex", "cerebellar_white_matter"),
+            distance(chamber),
+            distance(region(*LOBES[:4], "insular_cortex")),
+            lesion_places(grey.shape, voxel_size_mm, origin_mm),
+        ],
+        dtype=np.float32,
+        casting="same_kind",
     )
 
 

@@ -48,34 +48,37 @@ def lesion_places(shape: Sequence[int], voxel_size_mm: float, origin_mm: Sequenc
     """
     axes = [origin + voxel_size_mm * np.arange(n, dtype=np.float32) for n, origin in zip(shape, origin_mm, strict=True)]
     axes[0] = np.abs(axes[0])  # both sides alike
-    positions = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
-    drawn = sum(
-        np.exp(-squared_distance(positions, line) / (2 * _LINE_REACH_MM**2))
-        for line in (OUTER_EDGE_MM, TEMPORAL_HORN_MM)
-    )
-    capsule = ((positions - np.float32(CAPSULE_MM)) ** 2).sum(axis=-1)
-    return drawn - np.float32(_SPARED) * np.exp(-capsule / (2 * _CAPSULE_REACH_MM**2))
+    positions = np.meshgrid(*axes, indexing="ij", sparse=True)
+    pull = np.zeros(tuple(shape), dtype=np.float32)
+    for line, reach_mm, size in (
+        (OUTER_EDGE_MM, _LINE_REACH_MM, 1.0),
+        (TEMPORAL_HORN_MM, _LINE_REACH_MM, 1.0),
+        ((CAPSULE_MM, CAPSULE_MM), _CAPSULE_REACH_MM, -_SPARED),
+    ):
+        pull += np.float32(size) * np.exp(squared_distance(positions, line) / np.float32(-2 * reach_mm**2))
+    return pull
 
 
-def squared_distance(positions: np.ndarray, corners: Sequence[Sequence[float]]) -> np.ndarray:
+def squared_distance(positions: Sequence[np.ndarray], corners: Sequence[Sequence[float]]) -> np.ndarray:
     """Return squared distances to a line of straight pieces.
 
     Parameters
     ----------
-    positions : np.ndarray
-        ``(..., 3)``.
+    positions : sequence of np.ndarray
+        x, y and z, of shapes that go together.
     corners : sequence
         Of the line, at least two.
 
     Returns
     -------
     np.ndarray
-        ``(...)`` float32.
+        float32, of their common shape.
     """
     points = np.array(corners, dtype=np.float32)
-    least = np.full(positions.shape[:-1], np.inf, dtype=np.float32)
+    least = np.float32(np.inf)
     for start, piece in zip(points[:-1], np.diff(points, axis=0), strict=True):
-        offset = positions - start
-        share = np.clip(offset @ piece / (piece @ piece), 0, 1)
-        least = np.minimum(least, ((offset - share[..., None] * piece) ** 2).sum(axis=-1))
+        offset = [values - first for values, first in zip(positions, start, strict=True)]
+        length = max(np.float32((piece**2).sum()), np.float32(1e-6))
+        share = np.clip(sum(o * p for o, p in zip(offset, piece, strict=True)) / length, 0, 1)
+        least = np.minimum(least, sum((o - share * p) ** 2 for o, p in zip(offset, piece, strict=True)))
     return least

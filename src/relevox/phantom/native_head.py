@@ -19,7 +19,7 @@ from scipy import ndimage
 from relevox.phantom import head_shell as shell
 from relevox.phantom import native_face as face
 from relevox.phantom import native_scanner as scanning
-from relevox.phantom.anatomy import Anatomy, TemplateMaps, resample
+from relevox.phantom.anatomy import Anatomy, resample
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, EXTERNAL_SCANNERS, Scanner
 from relevox.phantom.head_space import BRAIN_CENTRE_MM, HeadSpace, blend, edge, rotation_matrix
@@ -38,6 +38,8 @@ _TEXTURES_MM = {"fine": 2.5, "medium": 6.0, "coarse": 30.0}
 _TEXTURE_SHAPE, _TEXTURE_ORIGIN_MM, _TEXTURE_VOXEL_MM = (112, 144, 144), (-112.0, -144.0, -168.0), 2.0
 _AIR_MM = 34.0
 """Farther than this from the closed brain there is air, except before and below it."""
+_FACE_TOP_MM = 30.0
+"""Higher there is nothing of face, orbits and skull base: their soft edges have faded to a millionth."""
 _PURE_BRAIN_MM = -4.0
 """Deeper than this there is nothing but brain."""
 
@@ -50,8 +52,9 @@ _NOISE = {"t1w": 2.0, "flair": 1.4}
 class Surroundings(NamedTuple):
     """What the template says of a head beyond the study's box; the same for everybody."""
 
-    maps: TemplateMaps
-    """The template at 1 mm, on the study's box and ``MARGIN_MM`` around it."""
+    maps: np.ndarray
+    """``(8, x, y, z)`` the template at 1 mm (:func:`anatomy.carried_maps`), on the study's box and ``MARGIN_MM`` around
+    it."""
     template: HeadTemplate
     """Distances to the template's brain."""
     origin_mm: tuple[float, float, float]
@@ -160,7 +163,7 @@ def native_pair(patient: Patient, surroundings: Surroundings, planned: PlannedSc
 def _wider(anatomy: Anatomy, surroundings: Surroundings) -> Anatomy:
     """Carry the template's tissue through the patient's map once more, beyond the box, where the map stays as it is."""
     displacement = np.pad(anatomy.displacement, ((0, 0), *[(MARGIN_MM, MARGIN_MM)] * 3), mode="edge")
-    carried = resample(np.stack(surroundings.maps[:8]), displacement, 1.0)
+    carried = resample(surroundings.maps, displacement, 1.0)
     return Anatomy(*carried, np.pad(anatomy.jacobian, MARGIN_MM, mode="edge"), displacement)
 
 
@@ -260,12 +263,26 @@ def _share_on(
     thick = np.argmax(np.linalg.norm(affine[:3, :3], axis=0))
     offsets = (-0.3, 0.0, 0.3) if np.linalg.norm(affine[:3, thick]) > 2 else (0.0,)
     total = np.zeros(shape, dtype=np.float32)
+    there = _reached(image, matrix, shape)
+    if there is None:
+        return total > 0
+    first = np.array([part.start for part in there])
     for offset in offsets:
-        step = np.eye(3)[thick] * offset
-        total += ndimage.affine_transform(
-            image, matrix[:3, :3], matrix[:3, 3] + matrix[:3, :3] @ step, output_shape=shape, order=1
-        )
+        start = matrix[:3, 3] + matrix[:3, :3] @ (first + np.eye(3)[thick] * offset)
+        size = tuple(part.stop - part.start for part in there)
+        total[there] += ndimage.affine_transform(image, matrix[:3, :3], start, output_shape=size, order=1)
     return total >= 0.5 * len(offsets)
+
+
+def _reached(image: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...] | None:
+    """Box of a grid within which an image can be other than 0; ``matrix`` leads from the grid to the image."""
+    filled = ndimage.find_objects((image > 0).view(np.int8))
+    if not filled:
+        return None
+    corners = np.stack(np.meshgrid(*[(part.start - 1, part.stop) for part in filled[0]], indexing="ij")).reshape(3, -1)
+    on_grid = np.linalg.solve(matrix[:3, :3], corners - matrix[:3, 3:])
+    low, high = np.floor(on_grid.min(axis=1)) - 1, np.ceil(on_grid.max(axis=1)) + 2
+    return tuple(slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n))) for a, b, n in zip(low, high, shape, strict=True))
 
 
 def _signal(head: _Head, contrast: NativeContrast, brain: list[np.ndarray], points: np.ndarray) -> np.ndarray:
@@ -308,16 +325,25 @@ def _paint(head: _Head, contrast: NativeContrast, distance: torch.Tensor, where:
     image = torch.full_like(distance, contrast.air)
     layer = shell.layers(space, head.shell)
     image = shell.paint_scalp(image, space, layer, head.shell, contrast)
-    image = face.paint_face(image, space, layer.scalp - distance, contrast)
+    low = torch.nonzero(space.z < _FACE_TOP_MM)[:, 0]
+    below = _points_of(space, low)
+    image[low] = face.paint_face(image[low], below, (layer.scalp - distance)[low], contrast)
     image = shell.paint_skull(image, space, layer, head.shell, contrast)
-    image = face.paint_orbits(image, space, contrast)
+    image[low] = face.paint_orbits(image[low], below, contrast)
     image = shell.paint_frontal_sinus(image, space, head.sinus, contrast)
-    image = face.paint_skull_base(image, space, contrast)
+    image[low] = face.paint_skull_base(image[low], below, contrast)
     image = shell.paint_fluid(image, space, layer, head.shell, contrast)
     image = shell.paint_vessels(image, space, head.vessels, contrast)
     # the falx, between the hemispheres
     falx = edge(0.8 - space.x.abs(), 0.3) * edge(space.z - 0.25 * (space.y + 40), 4) * edge(space.distance + 40, 3)
     return blend(image, contrast.dura, falx * edge(-space.distance, 0.5)).clamp(min=0)
+
+
+def _points_of(space: HeadSpace, chosen: torch.Tensor) -> HeadSpace:
+    """Keep some of the points, by number."""
+    return HeadSpace(
+        **{name: values[..., chosen] if values.numel() else values for name, values in vars(space).items()}
+    )
 
 
 def _look_up(

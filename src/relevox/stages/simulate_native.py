@@ -9,7 +9,7 @@ import numpy as np
 
 from relevox.imaging import crop
 from relevox.imaging.regions import REGION_INDEX
-from relevox.phantom.anatomy import TemplateMaps, template_maps
+from relevox.phantom.anatomy import TemplateMaps, carried_maps, template_maps
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS
 from relevox.phantom.head_template import head_template
@@ -83,7 +83,7 @@ def surroundings() -> Surroundings:
     whole = template.full()
     origin = np.add(crop.TEMPLATE_ORIGIN_MM, crop.CROP_START) - MARGIN_MM
     parts = (_around_box(image) for image in (whole.grey, whole.white, whole.csf, whole.regions))
-    maps = template_maps(*parts, REGION_INDEX, 1.0, origin)
+    maps = carried_maps(*parts, REGION_INDEX, 1.0, origin)
     # the skull's layers need no finer distances than 2 mm
     halves = [_halved(image) for image in (whole.csf, whole.grey, whole.white, whole.brain_mask)]
     affine = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -29,7 +29,7 @@ _STEPS = (
 
 def is_native(scan: PlannedScan, phantom: PhantomSettings) -> bool:
     """Tell whether the scan is to be raw images of a whole head."""
-    return scan.index < phantom.first_patient + phantom.native_heads
+    return scan.index >= phantom.first_patient + phantom.n_patients - phantom.native_heads
 
 
 def make_scan(job: tuple[Path, PlannedScan, bool], heads: Path, voxel_size_mm: int, seed: int) -> None:
