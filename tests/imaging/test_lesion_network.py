@@ -19,13 +19,14 @@ def network():
 
 @pytest.fixture
 def scan():
-    """T1w, FLAIR, mask, priors of white matter and CSF."""
+    """T1w, FLAIR, mask, grey matter, priors of white matter and CSF."""
     rng = np.random.default_rng(0)
     shape = (20, 24, 18)
     mask = np.zeros(shape, dtype=bool)
     mask[2:18, 2:20, 4:15] = True
     t1w, flair = (mask * rng.uniform(80, 120, shape) for _ in range(2))
-    return t1w, flair, mask, 0.9 * mask, 0.05 * mask
+    grey = mask & (np.indices(shape)[2] < 8)
+    return t1w, flair, mask, grey.astype(float), 0.9 * mask, 0.05 * mask
 
 
 def test_blocks_go_to_channels_and_back():
@@ -36,11 +37,11 @@ def test_blocks_go_to_channels_and_back():
 
 
 def test_the_answer_has_the_shape_of_the_input(network):
-    assert network(torch.zeros(2, 4, 8, 12, 16)).shape == (2, 1, 8, 12, 16)
+    assert network(torch.zeros(2, 5, 8, 12, 16)).shape == (2, 1, 8, 12, 16)
 
 
 def test_an_untrained_network_expects_few_lesions(network):
-    assert float(torch.sigmoid(network(torch.zeros(1, 4, 8, 8, 8)).detach()).mean()) < 0.2
+    assert float(torch.sigmoid(network(torch.zeros(1, 5, 8, 8, 8)).detach()).mean()) < 0.2
 
 
 def test_scanner_units_do_not_matter(network, scan):
@@ -57,15 +58,17 @@ def test_a_mirrored_scan_gets_the_mirrored_answer(network, scan):
     assert np.allclose(mirrored[::-1], found, atol=1e-5)
 
 
-def test_without_white_matter_nothing_is_found(network, scan):
-    t1w, flair, mask, white, csf = scan
-    assert not lesion_probability(t1w, flair, mask, 0 * white, csf, network).any()
-    assert not lesion_probability(t1w, 0 * flair, mask, white, csf, network).any()
+def test_without_white_or_grey_matter_nothing_is_found(network, scan):
+    t1w, flair, mask, grey, white, csf = scan
+    assert not lesion_probability(t1w, flair, mask, grey, 0 * white, csf, network).any()
+    assert not lesion_probability(t1w, flair, mask, 0 * grey, white, csf, network).any()
+    assert not lesion_probability(t1w, 0 * flair, mask, grey, white, csf, network).any()
 
 
 def test_hot_voxels_are_clipped_before_the_network_sees_them():
-    x = network_input(torch.full((2, 2, 2, 2), 1e6), torch.zeros(2, 2, 2, 2))
-    assert float(x.max()) == lesion_network.HIGHEST - 1
+    x = network_input(torch.full((2, 2, 2, 2), 1e6), torch.full((2, 2, 2), 1e6), torch.zeros(2, 2, 2, 2))
+    assert float(x[:2].max()) == lesion_network.HIGHEST - 1
+    assert float(x[2].max()) == lesion_network.HIGHEST_Z / lesion_network.Z_UNIT
 
 
 def test_small_pieces_are_left_out():

@@ -7,7 +7,7 @@ import torch
 from relevox.phantom import lesion_scans
 from relevox.phantom.head_space import HeadGrid
 from relevox.phantom.lesion_scans import draw_lesions, simulate_patches
-from relevox.phantom.lesion_space import draw_space, lesion_template
+from relevox.phantom.lesion_space import _deep_folds, draw_space, lesion_template
 
 GRID = HeadGrid((24, 24, 24), 2.0)
 
@@ -94,3 +94,29 @@ def test_rims_of_the_ventricles_are_bright_without_being_lesions(template, monke
     rims = [float(lesion_scans._rim(space, GRID, np.random.default_rng(seed))[near].max()) for seed in range(20)]
     assert max(rims) > 0.4
     assert not lesion_scans.draw_patch(space, GRID, np.random.default_rng(0)).lesion.any()
+
+
+def test_grey_matter_lies_about_zero_against_itself(template):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        space = draw_space(template, GRID, rng)
+        patch = lesion_scans.draw_patch(space, GRID, rng)
+        grey = (space.grey > 0.5) & (patch.mask > 0)
+        if grey.sum() > 100:
+            assert abs(float(patch.flair_z[grey].median())) < 0.7
+        assert torch.isfinite(patch.flair_z).all()
+        assert not patch.flair_z[patch.mask == 0].any()
+
+
+def test_deep_folds_turn_white_matter_near_the_cortex_into_grey_matter_and_fluid():
+    shape = GRID.shape
+    white, nothing = torch.ones(shape), torch.zeros(shape)
+    to_cortex = torch.arange(shape[0]).float()[:, None, None].expand(shape) * GRID.voxel_size_mm
+    turned = torch.zeros(shape)
+    for seed in range(20):
+        csf, grey, left = _deep_folds(nothing, nothing, white, to_cortex, GRID, np.random.default_rng(seed))
+        assert torch.allclose(csf + grey + left, white, atol=1e-5)
+        assert csf.min() >= 0 and grey.min() >= 0 and left.min() >= 0
+        turned += (1 - left) / 20
+    assert 0.02 < turned[0].mean() < 0.5
+    assert turned[-6:].mean() < 0.2 * turned[0].mean()

@@ -32,7 +32,7 @@ def test_the_card_vouches_for_weights_that_can_be_loaded(tmp_path, maps, monkeyp
     card = json.loads((tmp_path / "lesion_network.json").read_text())
     assert (card["seed"], card["n_patches"], card["widths"]) == (3, 6, [4, 8])
     network = lesion_network.load(tmp_path)
-    assert torch.isfinite(network(torch.zeros(1, 4, 8, 8, 8))).all()
+    assert torch.isfinite(network(torch.zeros(1, 5, 8, 8, 8))).all()
 
 
 def test_the_same_seed_gives_the_same_weights_whether_or_not_painting_overlaps(tmp_path, maps):

@@ -3,8 +3,9 @@
 The network was trained on simulated scans alone (``relevox
 train-lesion-network``): random contrast, slices, noise, and what is bright
 without being a lesion. It sees both images at 1 mm, aligned to the template,
-beside the template's white matter and CSF brought to the patient, and gives
-each voxel's probability of being lesion.
+FLAIR once more against the patient's grey matter, and the template's white
+matter and CSF brought to the patient, and gives each voxel's probability of
+being lesion.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from relevox.errors import ModelError
+from relevox.imaging.lesions import against_grey
 
 WIDTHS = (24, 48, 96)
 """Channels at 2, 4 and 8 mm."""
-CHANNELS = 4
-"""T1w, FLAIR, prior of white matter, prior of CSF."""
+CHANNELS = 5
+"""T1w, FLAIR, FLAIR against grey matter, prior of white matter, prior of CSF."""
 WHITE_PRIOR = 0.8
 """Where the template's white matter exceeds this, the median of an image is the intensity of white matter."""
 HIGHEST = 4.0
 """Intensities are clipped to this many times that of white matter."""
+LOWEST_Z, HIGHEST_Z, Z_UNIT = -6.0, 9.0, 3.0
+"""Limits of the z-scores against grey matter, and the unit in which the network sees them."""
 THRESHOLD = 0.5
 """A voxel is lesion when its probability exceeds this."""
 MIN_VOXELS = 5
@@ -84,8 +88,8 @@ class LesionNetwork(nn.Module):
         return 2 ** len(self.widths)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(n, 4, x, y, z)`` at 1 mm (:func:`network_input`) to log odds ``(n, 1, x, y, z)``."""
-        x = _blocks_to_channels(x)  # (n, 32, x/2, y/2, z/2)
+        """``(n, 5, x, y, z)`` at 1 mm (:func:`network_input`) to log odds ``(n, 1, x, y, z)``."""
+        x = _blocks_to_channels(x)  # (n, 40, x/2, y/2, z/2)
         skipped = []
         for number, pair in enumerate(self.down):
             x = pair(x if number == 0 else F.max_pool3d(x, 2))
@@ -108,17 +112,19 @@ def _channels_to_blocks(x: torch.Tensor) -> torch.Tensor:
     return x.reshape(n, 2, 2, 2, a, b, c).permute(0, 4, 1, 5, 2, 6, 3).reshape(n, 1, 2 * a, 2 * b, 2 * c)
 
 
-def network_input(images: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
-    """Stack what the network sees: images around 0 for white matter, priors from 0 to 1.
+def network_input(images: torch.Tensor, flair_z: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
+    """Stack what the network sees: images around 0 for white matter, then grey matter; priors from 0 to 1.
 
     Parameters
     ----------
     images : torch.Tensor
         ``(2, x, y, z)`` T1w and FLAIR, white matter about 1, 0 outside the brain.
+    flair_z : torch.Tensor
+        ``(x, y, z)`` robust z-scores of FLAIR against grey matter, 0 outside the brain.
     priors : torch.Tensor
         ``(2, x, y, z)`` white matter and CSF.
     """
-    return torch.cat([images.clamp(0, HIGHEST) - 1, priors])
+    return torch.cat([images.clamp(0, HIGHEST) - 1, flair_z.clamp(LOWEST_Z, HIGHEST_Z)[None] / Z_UNIT, priors])
 
 
 def load(folder: str | Path) -> LesionNetwork:
@@ -155,6 +161,7 @@ def lesion_probability(
     t1w: np.ndarray,
     flair: np.ndarray,
     mask: np.ndarray,
+    grey: np.ndarray,
     white_prior: np.ndarray,
     csf_prior: np.ndarray,
     network: LesionNetwork,
@@ -167,6 +174,8 @@ def lesion_probability(
         ``(x, y, z)``, bias-corrected, affinely aligned to the template at 1 mm, axes along RAS+.
     mask : np.ndarray
         ``(x, y, z)`` bool, the brain.
+    grey : np.ndarray
+        ``(x, y, z)`` probability of grey matter, from T1w.
     white_prior, csf_prior : np.ndarray
         ``(x, y, z)`` the template's white matter and CSF brought to the patient.
     network : LesionNetwork
@@ -176,20 +185,20 @@ def lesion_probability(
     -------
     np.ndarray
         ``(x, y, z)`` float32, 0 outside the brain: the mean over the scan and its mirror image. All 0 when
-        an image has no positive intensity where white matter should be.
+        an image has no positive intensity where white matter should be, or no grey matter is found.
     """
     result = np.zeros(mask.shape, dtype=np.float32)
     reference = mask & (white_prior > WHITE_PRIOR)
     levels = [np.median(image[reference]) if reference.any() else 0.0 for image in (t1w, flair)]
-    if not min(levels) > 0:
+    z = against_grey(flair, mask, grey)
+    if z is None or not min(levels) > 0:
         return result
     box = ndimage.find_objects(mask.view(np.int8))[0]
-    images = [
-        torch.from_numpy((image[box] * mask[box] / level).astype(np.float32))
-        for image, level in zip((t1w, flair), levels, strict=True)
+    images = [image[box] * mask[box] / level for image, level in zip((t1w, flair), levels, strict=True)]
+    maps = [
+        torch.from_numpy(m.astype(np.float32)) for m in (*images, z[box] * mask[box], white_prior[box], csf_prior[box])
     ]
-    priors = [torch.from_numpy(prior[box].astype(np.float32)) for prior in (white_prior, csf_prior)]
-    x = network_input(torch.stack(images), torch.stack(priors))
+    x = network_input(torch.stack(maps[:2]), maps[2], torch.stack(maps[3:]))
     padding = [side for n in reversed(x.shape[1:]) for side in (0, -n % network.multiple)]
     outside = F.pad(x[:2], padding, value=-1.0), F.pad(x[2:], padding)
     x = torch.cat(outside)[None]

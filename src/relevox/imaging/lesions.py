@@ -60,14 +60,10 @@ def segment_lesions(
     np.ndarray
         bool; all False when no grey matter is there to compare with.
     """
-    reference = flair[mask & (grey > 0.5)]
-    if reference.size == 0:
+    z = against_grey(flair, mask, grey)
+    if z is None:
         return np.zeros(mask.shape, dtype=bool)
-    median = np.median(reference)
-    spread = 1.4826 * np.median(np.abs(reference - median))
-    if not spread > 0:
-        return np.zeros(mask.shape, dtype=bool)
-    z = ndimage.gaussian_filter((flair - median) / spread, SMOOTHING_MM / voxel_size_mm)
+    z = ndimage.gaussian_filter(z, SMOOTHING_MM / voxel_size_mm)
     depth = ndimage.distance_transform_edt(mask, sampling=voxel_size_mm)
     possible = (depth > MIN_DEPTH_MM) & (white_prior > MIN_WHITE_PRIOR) & ~np.isin(regions, _EXCLUDED)
     components, n = ndimage.label(possible & (z > GROW_Z))
@@ -80,3 +76,24 @@ def segment_lesions(
     kept = (brightest > SEED_Z) & (size >= MIN_VOXELS)
     kept[0] = False
     return kept[components]
+
+
+def against_grey(flair: np.ndarray, mask: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
+    """FLAIR in robust standard deviations (1.4826 median absolute deviations) above the patient's grey matter.
+
+    Parameters
+    ----------
+    flair, mask, grey : np.ndarray
+        As for :func:`segment_lesions`.
+
+    Returns
+    -------
+    np.ndarray or None
+        ``(x, y, z)``; None when no grey matter is there, or it has one intensity only.
+    """
+    reference = flair[mask & (grey > 0.5)]
+    if reference.size == 0:
+        return None
+    median = np.median(reference)
+    spread = 1.4826 * np.median(np.abs(reference - median))
+    return (flair - median) / spread if spread > 0 else None

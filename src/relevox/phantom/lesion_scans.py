@@ -32,6 +32,8 @@ class Patch:
 
     image: torch.Tensor
     """``(2, x, y, z)`` T1w and FLAIR, 0 outside the brain mask; normal white matter is about 1."""
+    flair_z: torch.Tensor
+    """``(x, y, z)`` FLAIR against grey matter, in its robust standard deviations; 0 outside the brain mask."""
     priors: torch.Tensor
     """``(2, x, y, z)`` the template's white matter and CSF brought to the patient."""
     lesion: torch.Tensor
@@ -66,7 +68,8 @@ def draw_patch(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) -> P
         t1w = _moved(t1w, grid, rotation_matrix(rng.normal(0, 0.6, 3)), rng.normal(0, 0.5, 3))
     images = [_acquire(image, grid, rng, thick) for image, thick in ((t1w, 0.5), (flair, 0.6))]
     image = torch.stack(images) * mask
-    return Patch(image, space.priors[1:], (lesion > EDGE).float() * mask, mask)
+    flair_z = _against_grey(image[1], (space.grey > 0.5) & (mask > 0), rng) * mask
+    return Patch(image, flair_z, space.priors[1:], (lesion > EDGE).float() * mask, mask)
 
 
 def draw_lesions(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) -> torch.Tensor:
@@ -102,7 +105,7 @@ def draw_lesions(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) ->
 def _paint(space: PatchSpace, lesion: torch.Tensor, grid: HeadGrid, rng: np.random.Generator):
     """Give T1w and FLAIR intensities, white matter 1."""
     grey_flair = rng.uniform(1.03, 1.4)
-    contrast = rng.uniform(0.2, 1.0) + 0.5 * (grey_flair - 1)  # of a lesion against white matter
+    contrast = grey_flair - 1 + rng.uniform(0.12, 0.9)  # of a lesion against white matter: brighter than grey matter
     csf_t1w, csf_flair = rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.55)
     grey_t1w, lesion_t1w = rng.uniform(0.6, 0.92), rng.uniform(0.5, 1.0)
 
@@ -120,7 +123,7 @@ def _paint(space: PatchSpace, lesion: torch.Tensor, grid: HeadGrid, rng: np.rand
 
     bright = lesion * varied(contrast, 8, 0.2)
     bright = torch.maximum(bright, _halo(lesion, rng) * contrast)
-    bright = bright + _rim(space, grid, rng) * contrast + _dirty(space, grid, rng)
+    bright = bright + (_rim(space, grid, rng) + _dirty(space, grid, rng)) * contrast
     grey = varied(varied(grey_flair, 20, 0.06), 8, rng.uniform(0.02, 0.08))
     white = varied(varied(1.0, 24, 0.025), 8, 0.02) + bright
     # lesions that reach into grey matter are bright there as well
@@ -150,15 +153,15 @@ def _rim(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) -> torch.T
         return torch.zeros(grid.shape, device=grid.device)
     where = edge(smooth_fields(draw_knots(rng, grid, 18, 1), grid)[0] - rng.uniform(-1, 1), 0.4)
     outside = space.ventricle_distance.clamp(min=0)
-    thin = torch.exp(-((outside / rng.uniform(0.7, 2.0)) ** 2))
-    return rng.uniform(0.1, 0.9) * where * thin
+    thin = torch.exp(-((outside / rng.uniform(0.5, 1.5)) ** 2))
+    return rng.uniform(0.1, 0.7) * where * thin
 
 
 def _dirty(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) -> torch.Tensor:
-    """Dirty-appearing white matter: wide and faint, near the ventricles and elsewhere."""
+    """Dirty-appearing white matter, as a share of a lesion's contrast: wide and faint, most near the ventricles."""
     wide = smooth_fields(draw_knots(rng, grid, 12, 1), grid)[0].clamp(0, 2)
     near = torch.exp(-space.ventricle_distance.clamp(min=0) / 10)
-    return rng.uniform(0, 0.12) * wide + rng.uniform(0, 0.2) * near * (0.5 + 0.5 * wide)
+    return rng.uniform(0, 0.15) * wide + rng.uniform(0, 0.2) * near * (0.5 + 0.5 * wide)
 
 
 def _brain_mask(space: PatchSpace, grid: HeadGrid, rng: np.random.Generator) -> torch.Tensor:
@@ -178,6 +181,15 @@ def _surround(t1w, flair, space: PatchSpace, grid: HeadGrid, rng: np.random.Gene
         around = blend(rng.uniform(0, 0.5), rng.uniform(0.1, brightest), outer)
         painted.append(image + (1 - tissue) * around)
     return painted
+
+
+def _against_grey(flair: torch.Tensor, grey: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Robust z-scores against grey matter, about as well as T1w would show where that is; 0 where there is none."""
+    if not grey.any():
+        return torch.zeros_like(flair)
+    median = flair[grey].median()
+    spread = 1.4826 * (flair[grey] - median).abs().median().clamp(min=1e-3)
+    return (flair - median) / spread * float(np.exp(rng.normal(0, 0.15))) + float(rng.normal(0, 0.15))
 
 
 def _moved(image: torch.Tensor, grid: HeadGrid, turn: np.ndarray, shift_mm: np.ndarray) -> torch.Tensor:

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from relevox.phantom.anatomy import sharpened
-from relevox.phantom.head_space import HeadGrid, draw_knots, rotation_matrix, smooth_fields
+from relevox.phantom.head_space import HeadGrid, draw_knots, edge, rotation_matrix, smooth_fields
 from relevox.phantom.head_template import signed_distance
 from relevox.phantom.random_fields import random_field
 
@@ -139,6 +139,7 @@ def draw_space(template: LesionTemplate, grid: HeadGrid, rng: np.random.Generato
 
     csf, grey, white, to_ventricles, to_brain, to_cortex, infratentorial = _look_up(template, template.maps, widened)
     csf, grey, white = _folded(csf, grey, white, to_ventricles, grid, rng)
+    csf, grey, white = _deep_folds(csf, grey, white, to_cortex, grid, rng)
     priors = _look_up(template, template.priors, registered)
     return PatchSpace(csf, grey, white, to_ventricles, to_brain, to_cortex, infratentorial, priors)
 
@@ -164,6 +165,21 @@ def _folded(csf, grey, white, to_ventricles, grid: HeadGrid, rng: np.random.Gene
     csf_now, white_now, grey_now = *decided, grey**exponent
     scale = (csf + grey + white) / (csf_now + grey_now + white_now).clamp(min=1e-6)
     return csf_now * scale, grey_now * scale, white_now * scale
+
+
+def _deep_folds(csf, grey, white, to_cortex, grid: HeadGrid, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    """Let folds reach where the average brain has white matter: sheets and spots of grey matter, with or without fluid.
+
+    The average has lost the depths of narrow sulci, which look like small lesions where the template says white matter.
+    """
+    if rng.random() < 0.15:
+        return csf, grey, white
+    field = torch.from_numpy(random_field(grid.shape, (2.0, 5.0), (0.7, 0.7), grid.voxel_size_mm, rng)).to(grid.device)
+    reach = 2.5 * torch.exp(-((to_cortex / rng.uniform(4, 11)) ** 2))
+    height = field + reach - rng.uniform(2.4, 3.8)
+    fold, core = edge(height, 0.25), edge(height - rng.uniform(0.7, 1.6), 0.25)
+    turned = white * fold
+    return csf + turned * core, grey + turned * (1 - core), white - turned
 
 
 def _look_up(template: LesionTemplate, maps: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

@@ -122,7 +122,7 @@ def train(
 
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""What the network sees ``(n, 4, x, y, z)``, lesions and brain mask ``(n, 1, x, y, z)``."""
+"""What the network sees ``(n, 5, x, y, z)``, lesions and brain mask ``(n, 1, x, y, z)``."""
 
 
 def batches(maps: LesionTemplate, grid: HeadGrid, seed: int, n_patches: int, overlap: bool = False) -> Iterator[Batch]:
@@ -133,7 +133,7 @@ def batches(maps: LesionTemplate, grid: HeadGrid, seed: int, n_patches: int, ove
 def collate(patches: list[Patch]) -> Batch:
     """Stack patches."""
     return (
-        torch.stack([network_input(patch.image, patch.priors) for patch in patches]),
+        torch.stack([network_input(patch.image, patch.flair_z, patch.priors) for patch in patches]),
         torch.stack([patch.lesion for patch in patches])[:, None],
         torch.stack([patch.mask for patch in patches])[:, None],
     )
