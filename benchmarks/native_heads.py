@@ -20,7 +20,7 @@ from timing import show
 
 from relevox.config import PhantomSettings, PreprocessingSettings
 from relevox.engines import chain
-from relevox.imaging import brain_network, crop, quality
+from relevox.imaging import brain_network, crop, lesion_network, quality
 from relevox.imaging.crop import Grid
 from relevox.imaging.resample import resample
 from relevox.phantom.cohort import draw_patients
@@ -70,7 +70,8 @@ def measure(bids: Path, number: int, seed: int) -> dict[str, object]:
     scanned = time.process_time()
     truth = read_truth(bids, planned.id)
     t1w, flair = (images.read(layout.path(bids, f"raw_{kind}", planned.id)) for kind in ("t1w", "flair"))
-    found = chain.to_template(t1w, flair, template.full(), SETTINGS, network=brain_network.load())
+    networks = {"network": brain_network.load(), "lesion_network": lesion_network.load()}
+    found = chain.to_template(t1w, flair, template.full(), SETTINGS, **networks)
     done = time.process_time()
     return (
         {"scan": planned.id.key, "scanner": SCANNERS[number % len(SCANNERS)]}

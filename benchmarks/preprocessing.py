@@ -25,7 +25,7 @@ from broken import BROKEN, Pair
 from relevox.config import PreprocessingSettings
 from relevox.engines import alignment, ants, chain
 from relevox.engines.brain import move_mask
-from relevox.imaging import brain_network, quality
+from relevox.imaging import brain_network, lesion_network, quality
 from relevox.imaging.bias import n4
 from relevox.imaging.crop import Grid, template_grid
 from relevox.imaging.intensity import truncate
@@ -67,7 +67,9 @@ def measure(data: Path, key: str) -> dict[str, object]:
     of_t1w = brain_network.brain_mask(pair.t1w.data, pair.t1w.affine, network).mask
     head = template.full()
     wall, cpu = time.perf_counter(), _cpu_seconds()
-    found = chain.to_template(pair.t1w, pair.flair, head, SETTINGS, network=network)
+    found = chain.to_template(
+        pair.t1w, pair.flair, head, SETTINGS, network=network, lesion_network=lesion_network.load()
+    )
     wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
     on_flair = _moved(pair.brain, pair.t1w, pair.flair, pair.flair_to_t1w)
     final_on_flair = _moved(found.native_mask, pair.t1w, pair.flair, found.flair_to_t1w)
@@ -94,7 +96,8 @@ def measure_lesions(data: Path, key: str) -> dict[str, object]:
     t1w, flair = (images.read(folder / f"{key}_space-MNI_desc-brain_{name}.nii.gz") for name in ("T1w", "FLAIR"))
     truth = images.read_labels(data / "ms-mni" / "lesions" / f"{key}_space-MNI_label-L_mask.nii.gz")
     cpu = _cpu_seconds()
-    found = chain.to_template(t1w, flair, template.full(), SETTINGS, network=brain_network.load())
+    head, networks = template.full(), (brain_network.load(), lesion_network.load())
+    found = chain.to_template(t1w, flair, head, SETTINGS, network=networks[0], lesion_network=networks[1])
     cpu = _cpu_seconds() - cpu
     placed = move_mask(Volume(truth.data > 0, truth.affine), _grid(found.lesion_mask), found.t1w_to_template)
     return {

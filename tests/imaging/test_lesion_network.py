@@ -5,10 +5,20 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from scipy import ndimage
 
 from relevox.errors import ModelError
 from relevox.imaging import lesion_network
-from relevox.imaging.lesion_network import LesionNetwork, lesion_probability, load, network_input, segment_lesions
+from relevox.imaging.lesion_network import (
+    LesionNetwork,
+    find_lesions,
+    large_pieces,
+    lesion_probability,
+    load,
+    network_input,
+)
+from relevox.imaging.quality import dice
+from relevox.store import template
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +85,7 @@ def test_small_pieces_are_left_out():
     probability = np.zeros((9, 9, 9))
     probability[1:3, 1:3, 1:3] = 0.9
     probability[6, 6, 6] = 0.9
-    found = segment_lesions(probability)
+    found = large_pieces(probability)
     assert found.sum() == 8 and found[1, 1, 1]
 
 
@@ -102,3 +112,27 @@ def test_a_folder_without_weights_says_how_to_make_them(tmp_path):
         load(tmp_path)
     assert missing.value.code == "model-missing"
     assert "train-lesion-network" in missing.value.remedy
+
+
+@pytest.fixture(scope="module")
+def template_piece():
+    """T1w, mask, grey, priors of a piece of the template's brain, and spheres of white matter in it."""
+    head = template.full()
+    box = (slice(60, 140), slice(80, 160), slice(70, 134))
+    t1w, mask, grey, white, csf = (m[box] for m in (head.t1, head.brain_mask, head.grey, head.white, head.csf))
+    x, y, z = np.indices(mask.shape)
+    spheres = np.zeros(mask.shape, dtype=bool)
+    centres = np.argwhere(ndimage.distance_transform_edt(white > 0.9) > 5)
+    for a, b, c in centres[:: len(centres) // 5]:
+        spheres |= (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2 < 16
+    return t1w, mask.astype(bool), grey, white, csf, spheres
+
+
+def test_the_weights_in_the_package_find_bright_spheres_and_leave_a_healthy_brain_alone(template_piece):
+    t1w, mask, grey, white, csf, spheres = template_piece
+    healthy = mask * (1.15 * grey + white + 0.2 * csf)
+    with_lesions = np.where(spheres, 1.5, healthy)
+    packaged = load()
+    found = find_lesions(t1w, with_lesions, mask, grey, white, csf, packaged)
+    assert dice(found, spheres) > 0.75
+    assert find_lesions(t1w, healthy, mask, grey, white, csf, packaged).sum() < 0.1 * spheres.sum()

@@ -50,7 +50,6 @@ def settings(**changes):
 def test_nothing_is_called_and_nothing_written_by_default(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert other_programs.masks(T1W, FLAIR, settings(), {}) == {"made_by": {}}
-    assert other_programs.needs_network(settings(), {})
     assert other_programs.versions(settings(), {}) == {}
 
 
@@ -62,7 +61,6 @@ def test_the_brain_comes_from_the_program_that_was_asked_for(name, install):
     asked = settings(brain_extraction=name)
     found = other_programs.masks(T1W, FLAIR, asked, {})
     assert found["brain_mask"].data.sum() == 27 and np.allclose(found["brain_mask"].affine, T1W.affine)
-    assert not other_programs.needs_network(asked, {})
     assert list(found["made_by"]) == ["brain_mask"]
     assert other_programs.versions(asked, {}) == {command: "unknown"}
 

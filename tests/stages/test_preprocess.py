@@ -13,7 +13,7 @@ from relevox.imaging import brain_network
 from relevox.imaging.crop import study_grid
 from relevox.imaging.quality import dice
 from relevox.records import ScanId, Volume
-from relevox.stages import preprocess, preprocess_scan, scan_pictures
+from relevox.stages import own_networks, preprocess, scan_pictures
 from relevox.store import images, layout, tables, template
 from relevox.store.transforms import read_affine
 
@@ -80,7 +80,7 @@ def calls(monkeypatch, request):
         )
 
     monkeypatch.setattr(chain, "to_template", to_template)
-    monkeypatch.setattr(preprocess_scan, "_network", lambda: "a network")
+    monkeypatch.setattr(own_networks, "_loaded", lambda name: f"a {name}")
     return seen
 
 
@@ -115,7 +115,7 @@ def test_every_scan_gets_its_files_and_its_rows(raw, calls, pictures, tmp_path):
 def test_a_given_brain_mask_is_used_unless_the_settings_say_otherwise(raw, calls, tmp_path):
     preprocess.run(raw, tmp_path / "study", SETTINGS)
     assert [call["brain_mask"] is not None for call in calls] == [False, False, True]
-    assert [call["network"] for call in calls] == ["a network", "a network", None]
+    assert [call["network"] for call in calls] == ["a brain_network", "a brain_network", None]
     calls.clear()
     section = SETTINGS.preprocessing.model_copy(update={"use_derivatives": False})
     preprocess.run(raw, tmp_path / "other", SETTINGS.model_copy(update={"preprocessing": section}))

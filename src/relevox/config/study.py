@@ -33,8 +33,9 @@ class PreprocessingSettings(Section):
     """Affine registrations from which the best is kept."""
     brain_extraction: Literal["network", "hdbet", "synthstrip"] = "network"
     """Who finds the brain where no mask is given: our own network, or a program that is installed."""
-    lesions: Literal["own", "lst_ai"] = "own"
-    """Who finds lesions where no mask is given."""
+    lesions: Literal["own", "thresholds", "lst_ai"] = "own"
+    """Who finds lesions where no mask is given: our own network, thresholds on FLAIR against grey matter (no
+    training at all), or a program that is installed."""
     parcellation: Literal["template", "fastsurfer"] = "template"
     """Where regions come from when none are given: the template's labels through the warp, or FastSurfer."""
     registration: Literal["ants", "flirt"] = "ants"

@@ -23,6 +23,7 @@ from relevox.imaging.crop import Grid
 from relevox.imaging.intensity import normalise, truncate
 from relevox.imaging.jacobian import jacobian
 from relevox.imaging.lesion_filling import fill_lesions
+from relevox.imaging.lesion_network import find_lesions
 from relevox.imaging.lesions import segment_lesions
 from relevox.imaging.regions import template_regions
 from relevox.imaging.resample import isotropic, resample
@@ -86,6 +87,7 @@ def to_template(
     parcellation: Volume | None = None,
     linear: alignment.Linear | None = None,
     made_by: Mapping[str, str] | None = None,
+    lesion_network: object | None = None,
 ) -> Preprocessed:
     """Bring one scan to the template.
 
@@ -121,6 +123,9 @@ def to_template(
         Who registers linearly; default: ANTs.
     made_by : mapping of str to str, optional
         Name of the program that made ``brain_mask``, ``lesion_mask`` or ``parcellation``, for the record.
+    lesion_network : optional
+        What ``imaging.lesion_network.load`` returned; without it, and where no lesion mask is given,
+        lesions are found by thresholds.
 
     Raises
     ------
@@ -192,8 +197,14 @@ def to_template(
     with clock("lesions"):
         if given is None:
             box = _box(mask)
-            lesions[box] = segment_lesions(*(image[box] for image in (template_flair, mask, grey, priors[1], regions)))
-            steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
+            if lesion_network is None:
+                seen = (template_flair, mask, grey, priors[1], regions)
+                lesions[box] = segment_lesions(*(image[box] for image in seen))
+                steps.append("lesions by thresholds on FLAIR against the patient's grey matter (unsupervised)")
+            else:
+                seen = (template_t1w, template_flair, mask, grey, priors[1], priors[2])
+                lesions[box] = find_lesions(*(image[box] for image in seen), lesion_network)
+                steps.append("lesions by our own network on T1w and FLAIR (trained on simulated scans)")
             if lesions.any():  # they were sought among tissue that they had disturbed
                 grey, white, csf = _tissue(template_t1w, lesions, mask, priors)
                 regions = _regions(atlas, grey, white, csf, mask, settings)

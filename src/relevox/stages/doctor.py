@@ -90,10 +90,11 @@ def _packages() -> list[Finding]:
 
 
 def _own() -> list[Finding]:
-    """Look at what travels with relevox and its packages: the brain network and the template."""
+    """Look at what travels with relevox and its packages: our networks and the template."""
     found = []
     for name, purpose, load in (
         ("brain network", "brain mask", _brain_network),
+        ("lesion network", "lesion mask", _lesion_network),
         ("template", "registration, regions", _template),
     ):
         try:
@@ -108,6 +109,13 @@ def _brain_network() -> str:
     from relevox.learning.network import count_parameters
 
     return f"{count_parameters(brain_network.load()):,} parameters, weights verified"
+
+
+def _lesion_network() -> str:
+    from relevox.imaging import lesion_network
+    from relevox.learning.network import count_parameters
+
+    return f"{count_parameters(lesion_network.load()):,} parameters, weights verified"
 
 
 def _template() -> str:

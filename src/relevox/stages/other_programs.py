@@ -23,11 +23,6 @@ _BRAIN = {"hdbet": hdbet, "synthstrip": synthstrip}
 _KINDS = ("brain_mask", "lesion_mask", "parcellation")
 
 
-def needs_network(settings: PreprocessingSettings, given: Collection[str]) -> bool:
-    """Tell whether our own network finds the brain."""
-    return "brain_mask" not in given and settings.brain_extraction == "network"
-
-
 def asked_for(settings: PreprocessingSettings, given: Collection[str] = ()) -> list[Program]:
     """List the programs that a scan needs, beyond what is given."""
     programs = []

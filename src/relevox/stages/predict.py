@@ -16,7 +16,6 @@ from relevox.config import Settings
 from relevox.engines import chain
 from relevox.engines.chain import Preprocessed
 from relevox.errors import ImageError
-from relevox.imaging import brain_network
 from relevox.imaging.regions import REGIONS
 from relevox.learning import ensemble
 from relevox.learning.network import count_parameters
@@ -25,7 +24,7 @@ from relevox.report.limits import SIMULATED
 from relevox.report.novelty import warnings
 from relevox.report.patient import patient_page
 from relevox.report.results import ModelCard, PatientPage, RegionShare
-from relevox.stages import other_programs
+from relevox.stages import other_programs, own_networks
 from relevox.statistics.novelty import compare
 from relevox.statistics.regions import RegionTable
 from relevox.store import bundle, images, layout, provenance, tables, template
@@ -102,7 +101,8 @@ def run(
     logger.info("predict: preprocessing (a few minutes)")
     head = template.full(settings.preprocessing.periventricular_mm)
     made = other_programs.masks(*raw, settings.preprocessing, {}, threads)
-    scan = chain.to_template(*raw, head, settings.preprocessing, network=brain_network.load(), threads=threads, **made)
+    made |= own_networks.load(settings.preprocessing, {})
+    scan = chain.to_template(*raw, head, settings.preprocessing, threads=threads, **made)
 
     logger.info("predict: preprocessed in %.0f s", sum(scan.seconds.values()))
 

@@ -12,8 +12,8 @@ from relevox.engines import workers as engine
 from relevox.engines.workers import Outcome
 from relevox.errors import CohortError, ImageError, Problems, RelevoxError
 from relevox.records import Scan
-from relevox.stages import other_programs, quality_tables
-from relevox.stages.preprocess_scan import network_hash, preprocess_scan, read, sources_of
+from relevox.stages import other_programs, own_networks, quality_tables
+from relevox.stages.preprocess_scan import preprocess_scan, read, sources_of
 from relevox.store import bids as bids_store
 from relevox.store import images, provenance
 
@@ -109,8 +109,7 @@ def _examine(scan: Scan, study: Path, settings: PreprocessingSettings) -> proven
             images.read(path)  # says what is wrong with a folder, a pipe or a broken link
     inputs = {kind: provenance.sha256(path) for kind, path in sources.items()}
     if "t1w" in sources:
-        if other_programs.needs_network(settings, sources):
-            inputs["brain_network"] = network_hash()
+        inputs |= own_networks.hashes(settings, sources)
         inputs |= other_programs.versions(settings, sources)
     unit = provenance.Unit(study, STAGE, scan.id.key, settings=settings.model_dump(mode="json"), inputs=inputs)
     if unit.is_current():

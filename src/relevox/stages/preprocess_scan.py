@@ -6,8 +6,6 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from relevox.config import PreprocessingSettings
@@ -16,7 +14,7 @@ from relevox.errors import EngineError, ImageError, RelevoxError
 from relevox.imaging import crop, quality
 from relevox.imaging.intensity import normalise
 from relevox.records import Scan, Volume
-from relevox.stages import other_programs, scan_pictures
+from relevox.stages import other_programs, own_networks, scan_pictures
 from relevox.store import bids as bids_store
 from relevox.store import images, layout, provenance, tables, template
 from relevox.store.transforms import write_affine
@@ -115,7 +113,7 @@ def _from_raw(
             sources["flair"],
             template.full(settings.periventricular_mm),
             settings,
-            network=_network() if other_programs.needs_network(settings, sources) else None,
+            **own_networks.load(settings, sources),
             **other_programs.masks(sources["t1w"], sources["flair"], settings, sources, threads),
         )
     volumes = {
@@ -146,21 +144,6 @@ def _naming(scan: Scan, file: Path | None) -> Iterator[None]:
         raise type(error)(
             f"{scan.id}: {error.message}", code=error.code, file=file, row=error.row, remedy=error.remedy
         ) from None
-
-
-@lru_cache(maxsize=1)
-def network_hash() -> str:
-    """Other weights find another brain: what was made with them is stale."""
-    with as_file(files("relevox.imaging") / "data" / "brain_network.safetensors") as path:
-        return provenance.sha256(path)
-
-
-@lru_cache(maxsize=1)
-def _network():
-    """Load the brain network once in every process, and torch only where it is needed."""
-    from relevox.imaging import brain_network
-
-    return brain_network.load()
 
 
 def _place(scan: Scan, study: Path, sources: Mapping, settings: PreprocessingSettings) -> list[Path]:
