@@ -79,8 +79,8 @@ def learn(
     batches : iterable
         One for each step.
     step_losses : callable
-        Of network and batch; runs under automatic mixed precision (bfloat16), so losses are
-        computed from ``float()``.
+        Of network and batch; it may run the network under automatic mixed precision, and computes the losses
+        from ``float()``.
     training : Training
         What stands around the loop.
 
