@@ -100,3 +100,9 @@ def test_a_simulated_cohort_takes_changes_of_its_preset_and_refuses_impossible_o
     ):
         with pytest.raises(SettingsError, match=words):
             config.phantom_preset("tiny", **changes)
+
+
+def test_a_smaller_simulated_cohort_keeps_the_share_that_is_scanned_twice():
+    assert config.phantom_preset("paper", n_patients=3).n_repeated == 1  # 63 of 319
+    assert config.phantom_preset("paper", n_patients=3, n_repeated=0).n_repeated == 0
+    assert config.phantom_preset("paper").n_repeated == 63

@@ -108,7 +108,8 @@ def phantom_preset(name: str, **changes: object) -> PhantomSettings:
     name : str
         A key of ``PHANTOM_PRESETS``.
     **changes
-        Fields that shall differ from the preset's.
+        Fields that shall differ from the preset's. With another ``n_patients`` the share of those who are scanned
+        twice stays, unless ``n_repeated`` is given.
 
     Raises
     ------
@@ -121,10 +122,14 @@ def phantom_preset(name: str, **changes: object) -> PhantomSettings:
             code="preset-unknown",
             remedy=nearest(name, PHANTOM_PRESETS),
         )
+    preset = PHANTOM_PRESETS[name]
     if not changes:
-        return PHANTOM_PRESETS[name]
+        return preset
+    size = changes.get("n_patients")
+    if isinstance(size, int) and "n_repeated" not in changes:
+        changes["n_repeated"] = round(preset.n_repeated * size / preset.n_patients)
     try:
-        return PhantomSettings.model_validate(PHANTOM_PRESETS[name].model_dump() | changes)
+        return PhantomSettings.model_validate(preset.model_dump() | changes)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "simulated cohort"
