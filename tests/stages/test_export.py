@@ -69,7 +69,7 @@ def test_what_is_shared_comes_back(sharable_once, made_bundle):
 
 def test_what_the_checks_found_of_the_maps_goes_with_the_models(sharable_study, tmp_path):
     file = layout.path(sharable_study, "checks_summary")
-    columns = ("check", "method", "step", "position", "measure", *shared_model.CHECK_NUMBERS[1:])
+    columns = ("check", "method", "step", "position", "measure", *tables.CHECK_NUMBERS[1:])
     swap = ("class_swap", "lrp", "", 0, "pearson", 0.999, 0.99, 1.0)
     rows = [(*swap, 14, 14), (*swap[:1], "gradient_input", *swap[2:], 14, 14), (*swap[:4], "spearman", *swap[5:], 4, 4)]
     tables.write(file, [dict(zip(columns, row, strict=True)) for row in rows], columns)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from relevox.config import Settings
-from relevox.errors import StudyError
 from relevox.imaging.regions import REGIONS
 from relevox.records import GROUPS, Cohort, Prediction
 from relevox.report.results import Example, RegionShare
 from relevox.stages.report_reader import Reader
 from relevox.statistics.regions import RegionTable
-from relevox.store import group_maps, images, tables, template
+from relevox.store import explanations, group_maps, tables, template
 
 STATISTICS = ("mean", "r2", "partialr2", "fitted", "t", "logpfwe", "logptfce")
 """Group maps that are read."""
@@ -30,7 +28,7 @@ def group_maps_of(reader: Reader, settings: Settings, shape: tuple[int, ...]) ->
         for desc, statistic in itertools.product(descs, STATISTICS):
             path = reader.optional("group_map", group=group, desc=desc, statistic=statistic)
             if path is not None:
-                found[desc, statistic] = _on_grid(images.read(path).data, shape, path, reader.study)
+                found[desc, statistic] = explanations.on_grid(path, reader.study, shape)
         fitted = {name: found.pop((name, "fitted")) > 0 for name in descs if (name, "fitted") in found}
         maps |= {(group, *which): image for which, image in group_maps.blank_unfitted(found, fitted).items()}
     return maps
@@ -54,10 +52,10 @@ def examples_of(
             card = reader.optional("relevance_card", prediction.id, space=space, method=method)
             if path is None or card is None:
                 continue
-            relevance = _on_grid(images.read(path).data, head.t1.shape, path, reader.study)
+            relevance = explanations.on_grid(path, reader.study, head.t1.shape)
             flair = reader.file("flair", prediction.id, space=space)
             mask = reader.file("brain_mask", prediction.id, space=space)
-            brain = _on_grid(images.read(mask).data, head.t1.shape, mask, reader.study) > 0
+            brain = explanations.on_grid(mask, reader.study, head.t1.shape) > 0
             counter = RegionTable(head.regions, brain, [region.index for region in REGIONS])
             shares = counter.shares(relevance, (settings.analysis.percentile,))
             examples.append(
@@ -66,7 +64,7 @@ def examples_of(
                     score=score[prediction.id],
                     method=method,
                     target=int(tables.read_json(card)["target"]),
-                    flair=_on_grid(images.read(flair).data, head.t1.shape, flair, reader.study),
+                    flair=explanations.on_grid(flair, reader.study, head.t1.shape),
                     relevance=relevance,
                     brain_mask=brain,
                     regions=tuple(
@@ -102,14 +100,3 @@ def _surest(predictions: Sequence[Prediction]) -> list[Prediction]:
     wanted = (("TP",), ("TN",), ("FP", "FN"))
     found = (next((p for p in cnn if p.group in groups), None) for groups in wanted)
     return [p for p in found if p is not None]
-
-
-def _on_grid(data: np.ndarray, shape: tuple[int, ...], path: Path, study: Path) -> np.ndarray:
-    if data.shape != shape:
-        raise StudyError(
-            f"expected a map of {shape} voxels, but got {data.shape}",
-            code="study-stale",
-            file=path.relative_to(study),
-            remedy="run the stage that wrote it again with the study's settings",
-        )
-    return data

@@ -21,7 +21,7 @@ EVALUATION = tuple(kind for kind in COLUMNS if kind not in ("scores", "compariso
 
 NUMBERS = {
     "flow": ("scans_removed", "scans_left", "patients_left"),
-    "scores": ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n"),
+    "scores": tables.SCORE_NUMBERS,
     "comparisons": ("difference", "statistic", "p", "n"),
     "calibration": tuple(name for name in COLUMNS["calibration"] if name not in _WORDS),
     "history": ("epoch", "train_loss", "validation_loss", "validation_balanced_accuracy"),
@@ -74,7 +74,7 @@ NUMBERS = {
     ),
     "acquisition": acquisition.NUMBERS,
     "occlusion": ("delta",),
-    "checks_summary": ("position", "value", "ci_low", "ci_high", "n_scans", "n_patients"),
+    "checks_summary": tables.CHECK_NUMBERS,
     "quality": (),
     "leak_audit": ("patients", "scans", "shared"),
 } | {kind: tuple(name for name in COLUMNS[kind] if name not in _WORDS and name != "fold") for kind in EVALUATION}

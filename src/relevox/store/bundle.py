@@ -134,7 +134,7 @@ def read(folder: Path) -> SharedModel:
         training_range = TrainingRange(**{key: _frozen(value) for key, value in described.items()})
         scores, map_checks = (
             [row | {key: _number(row[key]) for key in numbers} for row in values[entry]]
-            for entry, numbers in (("scores", shared_model.SCORE_NUMBERS), ("map_checks", shared_model.CHECK_NUMBERS))
+            for entry, numbers in (("scores", tables.SCORE_NUMBERS), ("map_checks", tables.CHECK_NUMBERS))
         )
         cohort, files = _frozen(dict(values["cohort"])), dict(values["files"])
     except (ValidationError, TypeError, KeyError, AttributeError) as error:

@@ -63,7 +63,11 @@ def read_on_grid(root: Path, kind: str, scan: ScanId, shape: tuple[int, ...], **
     StudyError
         When it is missing or of another shape.
     """
-    file = layout.existing(root, kind, scan, **entities)
+    return on_grid(layout.existing(root, kind, scan, **entities), root, shape)
+
+
+def on_grid(file: Path, root: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read an image below ``root`` that must lie on the study's grid; see :func:`read_on_grid`."""
     data = images.read(file).data
     if data.shape != tuple(shape):
         raise StudyError(

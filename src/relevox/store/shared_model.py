@@ -24,10 +24,6 @@ from relevox.statistics.novelty import TrainingRange, training_range
 from relevox.store import layout, models, provenance, tables
 from relevox.store.models import ModelCard
 
-SCORE_NUMBERS = ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n")
-"""Columns of ``scores.tsv`` that are numbers."""
-CHECK_NUMBERS = ("position", "value", "ci_low", "ci_high", "n_scans", "n_patients")
-"""Columns of ``checks_summary.tsv`` that are numbers."""
 MAP_METHOD = "lrp"
 """Of the maps that a new scan gets."""
 
@@ -101,7 +97,7 @@ def of_study(study: Path) -> SharedModel:
         networks=tuple(network for network, _ in loaded),
         mean_scan=mean_scan(inputs, np.arange(len(inputs))),
         cohort=describe_cohort(cohort, settings, simulated),
-        scores=_rows(layout.existing(study, "scores"), SCORE_NUMBERS),
+        scores=_rows(layout.existing(study, "scores"), tables.SCORE_NUMBERS),
         training_range=_training_range(study, cohort),
         map_checks=_map_checks(study),
     )
@@ -114,7 +110,7 @@ def _rows(file: Path, numbers: Sequence[str]) -> list[dict[str, object]]:
 def _map_checks(study: Path) -> list[dict[str, object]]:
     """Read what was found of the maps, unless it tells of very few patients."""
     file = layout.path(study, "checks_summary")
-    rows = _rows(file, CHECK_NUMBERS) if file.exists() else []
+    rows = _rows(file, tables.CHECK_NUMBERS) if file.exists() else []
     return [row for row in rows if row["method"] == MAP_METHOD and row["n_patients"] >= SMALLEST_CELL]
 
 

@@ -20,6 +20,12 @@ from relevox.store import layout
 from relevox.store.atomic import write_text
 
 MISSING = "n/a"
+SCORE_NUMBERS = ("value", "ci_low", "ci_high", "fold_mean", "fold_sd", "n")
+"""Columns of ``scores.tsv`` that are numbers."""
+
+CHECK_NUMBERS = ("position", "value", "ci_low", "ci_high", "n_scans", "n_patients")
+"""Columns of ``checks_summary.tsv`` that are numbers."""
+
 VOLUME_NAMES = (
     "white_matter",
     "grey_matter",
