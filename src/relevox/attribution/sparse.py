@@ -9,15 +9,16 @@ graphics card is faster at the dense convolutions.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import nn
 
 from relevox.attribution.linear import LinearMap
 from relevox.attribution.rules import Rule
+from relevox.compiled import compiled
 
 with warnings.catch_warnings():
     # numba asks for the limits of numbers, once; in a process that flushes denormals (a training) numpy warns of it
@@ -128,16 +129,11 @@ def _channels_last(image: torch.Tensor) -> torch.Tensor:
     return image.permute(1, 2, 3, 0).contiguous()
 
 
-def _compiled(function):
-    """Compile on the first call; keep the machine code on disk where a folder can be written."""
-    options = {"nogil": True, "fastmath": {"nsz", "reassoc", "contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:
-        return njit(**options)(function)
+_loops = partial(compiled, fastmath={"nsz", "reassoc", "contract"})
+"""Sums may be taken in any order; infinities and missing numbers keep their meaning."""
 
 
-@_compiled
+@_loops
 def _find(values, places):
     """List where values are not 0, until the list is full; return how many there are."""
     n = 0
@@ -150,7 +146,7 @@ def _find(values, places):
     return n
 
 
-@_compiled
+@_loops
 def _place(unit, g):
     """Return the output channel, and first voxel under the kernel, of a unit."""
     position, channel = divmod(unit, g.channels_out)
@@ -164,7 +160,7 @@ def _place(unit, g):
     )
 
 
-@_compiled
+@_loops
 def _sum_products(x, weight, units, g, positive, negative):
     """Sum each unit's positive and negative products."""
     (kx, ky, kz), (nx, ny, nz), channels = g.kernel, g.size, g.channels
@@ -185,7 +181,7 @@ def _sum_products(x, weight, units, g, positive, negative):
         positive[n], negative[n] = up, down
 
 
-@_compiled
+@_loops
 def _hand_out(x, weight, units, g, s_plus, s_minus, received):
     """Add each unit's shares to its inputs."""
     (kx, ky, kz), (nx, ny, nz), channels = g.kernel, g.size, g.channels

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from relevox.compiled import compiled
 from relevox.errors import InputError
-from relevox.statistics.compiled import compiled
 
 
 @dataclass(frozen=True)

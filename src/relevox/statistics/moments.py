@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relevox.statistics.compiled import compiled
+from relevox.compiled import compiled
 
 
 @compiled

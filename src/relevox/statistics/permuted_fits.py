@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relevox.statistics.compiled import compiled
+from relevox.compiled import compiled
 from relevox.statistics.voxel_columns import aligned
 from relevox.statistics.voxelwise import COLLINEAR
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from relevox.statistics.compiled import compiled
+from relevox.compiled import compiled
 
 
 def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same():
