@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relevox.engines import workers
-from relevox.engines.workers import ALLOCATOR, Outcome, raise_failures, run_all, working_at
+from relevox.engines.workers import ALLOCATOR, Outcome, raise_failures, run_all, same_processes, working_at
 from relevox.errors import EngineError, ImageError, Problems
 
 
@@ -40,6 +40,25 @@ def test_several_failures_are_raised_together():
 def test_a_worker_that_dies_is_an_error_not_a_hang():
     outcomes = run_all(die, [0, 1], workers=2)
     assert isinstance(outcomes[1].error, EngineError) and outcomes[1].error.code == "worker-died"
+
+
+def own_pid(n):
+    time.sleep(0.2)  # so that both processes get something to do
+    return os.getpid()
+
+
+def test_processes_are_kept_in_the_body_and_end_after_it():
+    with same_processes():
+        first, second = ({o.value for o in run_all(own_pid, range(4), workers=2)} for _ in range(2))
+        others = {o.value for o in run_all(own_pid, range(6), workers=3)}
+        assert first == second and len(first) == 2 and len(others) == 3 and not first & others
+    until(lambda: not any(is_alive(pid) for pid in first | others))
+
+
+def test_after_a_death_new_processes_take_over():
+    with same_processes():
+        run_all(die, [0, 1], workers=2)
+        assert [o.value for o in run_all(square, [2, 4], workers=2)] == [4, 16]
 
 
 def tell_and_wait(folder):

@@ -64,6 +64,22 @@ def working_at(place: Elsewhere | None) -> Iterator[None]:
         _elsewhere.reset(token)
 
 
+_kept: ContextVar[dict[tuple, ProcessPoolExecutor] | None] = ContextVar("processes kept", default=None)
+
+
+@contextmanager
+def same_processes() -> Iterator[None]:
+    """Let every :func:`run_all` in the body use the same local processes, with all that they have loaded."""
+    pools: dict[tuple, ProcessPoolExecutor] = {}
+    token = _kept.set(pools)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        for pool in pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 def cores() -> int:
     """Number of processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -155,31 +171,52 @@ def attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
 
 
 def _in_processes(function, items, workers, labels, gpus, done) -> None:
-    threads = max(1, cores() // workers)
-    # spawn: a forked process inherits locked threads of torch and ITK
-    context = multiprocessing.get_context("spawn")
-    level = logger.getEffectiveLevel()
-    with _environment_of_workers(threads):
+    with _environment_of_workers(max(1, cores() // workers)), _processes(workers, gpus) as pool:
+        waiting = {pool.submit(attempt, function, item): n for n, item in enumerate(items)}
+        while waiting:
+            ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in ended:
+                n = waiting.pop(future)
+                try:
+                    done(n, future.result())
+                except BrokenProcessPool:
+                    done(n, Outcome(items[n], error=worker_died(labels[n])))
+
+
+@contextmanager
+def _processes(workers: int, gpus: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
+    """Start processes, or take those that were kept; they end with an interruption."""
+    kept = _kept.get()
+    key = (workers, *gpus)
+    pool = kept.pop(key, None) if kept is not None else None
+    if pool is None or _is_broken(pool):
+        # spawn: a forked process inherits locked threads of torch and ITK
+        context = multiprocessing.get_context("spawn")
         hands = context.SimpleQueue()  # each worker takes one GPU
         for n in range(workers):
             hands.put(gpus[n % len(gpus)] if gpus else None)
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(threads, level, hands))
-        try:
-            waiting = {pool.submit(attempt, function, item): n for n, item in enumerate(items)}
-            while waiting:
-                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    n = waiting.pop(future)
-                    try:
-                        done(n, future.result())
-                    except BrokenProcessPool:
-                        done(n, Outcome(items[n], error=worker_died(labels[n])))
-        except KeyboardInterrupt:
-            for process in list(pool._processes.values()):
-                process.terminate()
-            raise
-        finally:
+        settings = (max(1, cores() // workers), logger.getEffectiveLevel(), hands)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=settings)
+    try:
+        yield pool
+        if kept is not None:
+            kept[key] = pool
+    except KeyboardInterrupt:
+        for process in list(pool._processes.values()):
+            process.terminate()
+        raise
+    finally:
+        if kept is None or key not in kept:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_broken(pool: ProcessPoolExecutor) -> bool:
+    """Tell whether one of its processes died; such a pool takes nothing any more."""
+    try:
+        pool.submit(int).result()
+    except BrokenProcessPool:
+        return True
+    return False
 
 
 def _start(threads: int, level: int, hands) -> None:

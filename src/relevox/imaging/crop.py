@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from relevox.errors import ImageError
 from relevox.records import Volume
@@ -130,7 +131,7 @@ def block_majority(labels: np.ndarray, block: int) -> np.ndarray:
     Parameters
     ----------
     labels : np.ndarray
-        ``(x, y, z)`` int, 0 = background.
+        ``(x, y, z)`` int, 0 = background, none below it.
     block : int
         Edge of a cube in voxels.
 
@@ -147,13 +148,18 @@ def block_majority(labels: np.ndarray, block: int) -> np.ndarray:
     labels = np.asarray(labels, dtype=np.int32)
     if block == 1:
         return labels
-    cubes = _blocks(labels, block)
-    best = np.zeros(cubes.shape[:3], dtype=np.int32)
-    most = np.zeros(cubes.shape[:3], dtype=np.int64)
-    for label in np.unique(labels[labels != 0]):
-        count = np.count_nonzero(cubes == label, axis=-1)
-        best[count > most] = label
-        most = np.maximum(most, count)
+    best = np.zeros([size // block for size in labels.shape], dtype=np.int32)
+    most = np.zeros(best.shape, dtype=np.int32)
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        # whole cubes around the label only: most labels are small
+        cubes = tuple(slice(side.start // block, -(-side.stop // block)) for side in box)
+        inside = tuple(slice(side.start * block, side.stop * block) for side in cubes)
+        count = _blocks(labels[inside] == label, block).sum(axis=-1, dtype=np.int32)
+        more = count > most[cubes]
+        best[cubes][more] = label
+        most[cubes][more] = count[more]
     return best
 
 

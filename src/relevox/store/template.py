@@ -34,7 +34,6 @@ def _maps() -> tuple[np.ndarray, ...]:
     return t1, *fractions, brain_mask, _atlas()
 
 
-@lru_cache(maxsize=2)
 def full(periventricular_mm: float = 10.0) -> Template:
     """Return the whole template at 1 mm, ``(197, 233, 189)``.
 
@@ -43,6 +42,11 @@ def full(periventricular_mm: float = 10.0) -> Template:
     periventricular_mm : float
         Cerebral white matter this near to the lateral ventricles is periventricular.
     """
+    return _full(periventricular_mm)  # one way to call it, so that the cache knows it again
+
+
+@lru_cache(maxsize=2)
+def _full(periventricular_mm: float) -> Template:
     t1, grey, white, csf, brain_mask, atlas = _maps()
     # Distances need computing around the brain only.
     inside = ndimage.find_objects(brain_mask.view(np.int8))[0]
