@@ -29,6 +29,7 @@ from relevox.phantom.native_head import NativeTruth
 from relevox.phantom.patient import Patient, make_patient
 from relevox.records import Volume
 from relevox.stages import simulate_native
+from relevox.stages.simulate_template import prepared
 from relevox.store import images, layout, tables, template
 
 SCANNERS = ("Avanto", "Tim Trio", "Symphony", "Prisma")
@@ -63,9 +64,9 @@ def measure(bids: Path, number: int, seed: int) -> dict[str, object]:
     planned = draw_patients(PhantomSettings(n_patients=number + 2, n_repeated=0), seed)[number]
     planned = dataclasses.replace(planned, scanner=names.index(SCANNERS[number % len(SCANNERS)]))
     start = time.process_time()
-    patient = make_patient(simulate_native.template_at_1mm(), planned, seed)
+    patient = make_patient(prepared(1), planned, seed)
     simulate_native.surroundings()
-    prepared = time.process_time()
+    begun = time.process_time()
     simulate_native.write_native(bids, planned, seed)
     scanned = time.process_time()
     truth = read_truth(bids, planned.id)
@@ -76,8 +77,8 @@ def measure(bids: Path, number: int, seed: int) -> dict[str, object]:
     return (
         {"scan": planned.id.key, "scanner": SCANNERS[number % len(SCANNERS)]}
         | judge(found, truth, patient)
-        | {"flags": "; ".join(found.flags), "seconds_scan": scanned - prepared, "seconds_preprocess": done - scanned}
-        | {"seconds_prepare": prepared - start}
+        | {"flags": "; ".join(found.flags), "seconds_scan": scanned - begun, "seconds_preprocess": done - scanned}
+        | {"seconds_prepare": begun - start}
     )
 
 

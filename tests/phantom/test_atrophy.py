@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relevox.phantom.atrophy import patterns, response, thinned, tissues
+from relevox.phantom.atrophy import _volumes, patterns, response, thinned, tissues
 from relevox.phantom.warping import exponential, shares_taken, velocity_from_log_jacobian
 
 
@@ -37,6 +37,15 @@ def test_tissues_tile_grey_white_and_ventricles(blurred):
     np.testing.assert_allclose(parts[:6].sum(axis=0), blurred[0], atol=1e-6)
     np.testing.assert_array_equal(parts[6], blurred[1])
     np.testing.assert_array_equal(parts[7], blurred[2] * (labels == 6))
+
+
+def test_measured_volumes_are_those_of_the_tissues(blurred):
+    rng = np.random.default_rng(3)
+    labels, taken = rng.integers(0, 7, blurred.shape[1:]).astype(np.int16), rng.random(blurred.shape[1:])
+    brain = blurred.sum(axis=0, dtype=float)
+    volumes, head = _volumes(blurred, brain, labels, taken)
+    np.testing.assert_allclose(volumes, (tissues(blurred, labels) * taken).sum(axis=(1, 2, 3)), rtol=1e-12)
+    assert head == pytest.approx((brain * taken).sum(), rel=1e-12)
 
 
 def test_the_response_is_the_slope_of_the_measured_shares(blurred):

@@ -8,6 +8,7 @@ from relevox.phantom.anatomy import anatomical_velocity
 from relevox.phantom.warping import (
     exponential,
     jacobian_determinant,
+    look_up,
     resample,
     shares_taken,
     velocity_from_log_jacobian,
@@ -82,3 +83,18 @@ def test_what_is_taken_from_a_voxel_is_the_transpose_of_resampling():
     taken = shares_taken(displacement, 2.0)
     assert taken.sum() == pytest.approx(image.size)
     assert (image * taken).sum() == pytest.approx(resample(image[None], displacement, 2.0).sum(dtype=float), rel=1e-5)
+
+
+def test_the_determinant_is_that_of_central_differences():
+    displacement = np.random.default_rng(6).normal(0, 1, (3, 5, 6, 7)).astype(np.float32)
+    gradient = np.stack([np.stack(np.gradient(u, 2.0)) for u in displacement])  # (component, axis, x, y, z)
+    expected = np.linalg.det(np.eye(3) + np.moveaxis(gradient, (0, 1), (-2, -1)))
+    np.testing.assert_allclose(jacobian_determinant(displacement, 2.0), expected, atol=1e-5)
+
+
+def test_any_points_are_looked_up_as_scipy_does():
+    rng = np.random.default_rng(7)
+    images = rng.random((2, 6, 7, 8), dtype=np.float32)
+    points = rng.uniform(-2, 9, (3, 1300)).astype(np.float32)  # some beyond the edges, more than one row of the loop
+    expected = np.stack([map_coordinates(image, points, order=1, mode="nearest") for image in images])
+    np.testing.assert_allclose(look_up(images, points), expected, atol=1e-5)

@@ -35,7 +35,7 @@ def written(tmp_path_factory):
             displacement = WARP
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulate_native, "template_at_1mm", lambda: None)
+        patch.setattr(simulate_native, "prepared", lambda _: None)
         patch.setattr(simulate_native, "surroundings", lambda: None)
         patch.setattr(simulate_native, "make_patient", lambda *_: Patient)
         patch.setattr(simulate_native, "native_pair", lambda *_: PAIR)

@@ -6,7 +6,7 @@ import pytest
 from relevox.config import PhantomSettings
 from relevox.phantom.native_head import NativePair, NativeTruth
 from relevox.records import Volume
-from relevox.stages import simulate, simulate_anatomies, simulate_native, simulate_scans
+from relevox.stages import simulate, simulate_anatomies, simulate_native
 from relevox.store import bids, layout, template
 
 THREE = PhantomSettings(n_patients=3, n_repeated=0, voxel_size_mm=8, native_heads=2)
@@ -31,7 +31,7 @@ def small_heads(monkeypatch):
             displacement = np.zeros((3, 8, 8, 8), np.float32)
 
     monkeypatch.setattr(simulate_anatomies, "_grid_mm", lambda scan, phantom: 4)
-    monkeypatch.setattr(simulate_native, "template_at_1mm", lambda: None)
+    monkeypatch.setattr(simulate_native, "prepared", lambda _: None)
     monkeypatch.setattr(simulate_native, "surroundings", lambda: None)
     monkeypatch.setattr(simulate_native, "make_patient", lambda *_: Patient)
     monkeypatch.setattr(simulate_native, "native_pair", pair)
@@ -44,7 +44,7 @@ def files_below(root):
 def killed_at(call):
     """Do as the function does until that call, which writes half of its files and never returns."""
     calls = []
-    write = simulate_scans.write_native
+    write = simulate_native.write_native
 
     def writing(root, planned, seed):
         calls.append(planned.id)
@@ -60,14 +60,14 @@ def killed_at(call):
 def test_a_killed_simulation_makes_only_what_is_missing_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     simulate.run(whole, THREE, seed=1)
-    made = simulate_scans.write_native
+    made = simulate_native.write_native
     with monkeypatch.context() as patch:
-        patch.setattr(simulate_scans, "write_native", killed_at(2))
+        patch.setattr(simulate_native, "write_native", killed_at(2))
         with pytest.raises(Killed):
             simulate.run(stopped, THREE, seed=1)
     assert files_below(stopped).keys() < files_below(whole).keys()
     again = []
-    monkeypatch.setattr(simulate_scans, "write_native", lambda *job: again.append(job[1].index) or made(*job))
+    monkeypatch.setattr(simulate_native, "write_native", lambda *job: again.append(job[1].index) or made(*job))
     monkeypatch.setattr(simulate_anatomies, "scan_anatomy", lambda *_: pytest.fail("an anatomy was made again"))
     simulate.run(stopped, THREE, seed=1)
     assert again == [2]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from relevox.phantom.atrophy import LOBES, VENTRICLES, meet_shares, patterns, response, thinned, tissues
+from relevox.phantom.atrophy import LOBES, VENTRICLES, Deformation, meet_shares, patterns, response, thinned, tissues
 from relevox.phantom.lesion_places import lesion_places
 from relevox.phantom.random_fields import random_field
 from relevox.phantom.warping import jacobian_determinant, resample
@@ -208,12 +208,28 @@ def make_anatomy(maps: TemplateMaps, velocity: np.ndarray, change: Mapping[str, 
     -------
     Anatomy
     """
-    size = maps.voxel_size_mm
-    template = np.stack([maps.grey, maps.white, maps.csf])
-    found = meet_shares(template, maps.cause_regions, maps.patterns, maps.response, velocity, change, size)
+    size, found = maps.voxel_size_mm, _deformation(maps, velocity, change)
     grey, white, csf = found.fractions
     ventricles = tissues(found.fractions, maps.cause_regions)[-1]
     # what is known of places travels with them; J belongs to the map itself
     travelling = np.stack([grey, white, csf, ventricles, *maps[4:8]])
     carried = resample(travelling, found.displacement, size)
     return Anatomy(*carried, jacobian_determinant(found.displacement, size), found.displacement)
+
+
+def average_jacobian(maps: TemplateMaps, velocity: np.ndarray) -> np.ndarray:
+    """Return J of a head of this shape with the average patient's volumes, ``(x, y, z)`` float32.
+
+    Parameters
+    ----------
+    maps : TemplateMaps
+        The template.
+    velocity : np.ndarray
+        ``(3, x, y, z)`` as in :func:`make_anatomy`.
+    """
+    return jacobian_determinant(_deformation(maps, velocity, {}).displacement, maps.voxel_size_mm)
+
+
+def _deformation(maps: TemplateMaps, velocity: np.ndarray, change: Mapping[str, float]) -> Deformation:
+    template = np.stack([maps.grey, maps.white, maps.csf])
+    return meet_shares(template, maps.cause_regions, maps.patterns, maps.response, velocity, change, maps.voxel_size_mm)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from relevox.compiled import compiled
 from relevox.phantom.warping import exponential, shares_taken, velocity_from_log_jacobian
 
 LOBES = ("frontal_cortex", "temporal_cortex", "parietal_cortex", "occipital_cortex", "cerebellar_cortex")
@@ -160,32 +161,29 @@ def meet_shares(
         Edge of a voxel.
     """
     wanted = np.array([-change.get(name, 0.0) for name in TISSUES[:-1]] + [change.get(VENTRICLES, 0.0)])
-    brain = fractions.sum(axis=0, dtype=np.float64).ravel()
-    before = _volumes(tissues(fractions, cause_regions))
+    fractions, cause_regions = np.ascontiguousarray(fractions, np.float32), np.ascontiguousarray(cause_regions)
+    brain, everywhere = fractions.sum(axis=0, dtype=np.float64), np.ones(cause_regions.shape)
+    before, head = _volumes(fractions, brain, cause_regions, everywhere)
     there = before > 0
     n_grey = len(LOBES) + 1
     all_grey = np.log((np.exp(wanted[:n_grey]) * before[:n_grey]).sum() / before[:n_grey].sum())
     thin = thinned(fractions, _WITHIN_VOXELS * all_grey, _WITHIN_VOXELS * wanted[n_grey])
-    parts = tissues(thin, cause_regions)
 
-    def missing(displacement: np.ndarray | None) -> np.ndarray:
-        """Log shares wanted less those of the head so deformed."""
-        taken = 1.0 if displacement is None else shares_taken(displacement, voxel_size_mm).ravel()
-        relative = _volumes(parts, taken)[there] / before[there] * (brain.sum() / (brain * taken).sum())
-        return wanted[there] - np.log(relative)
+    def missing(taken: np.ndarray) -> np.ndarray:
+        """Log shares wanted less those of the head of which so much of every voxel is taken."""
+        now, head_now = _volumes(thin, brain, cause_regions, taken)
+        return wanted[there] - np.log(now[there] / before[there] * (head / head_now))
 
     inverse = np.linalg.pinv(answer[there])
-    first = missing(None)
+    first = missing(everywhere)
     if there[-1]:
         first[-1] *= 1 + _STRETCH * max(first[-1], 0.0)
     amounts, previous = inverse @ first, None
     for correction in range(_CORRECTIONS + 1):
-        log_jacobian = sum(amount * f for amount, f in zip(amounts.astype(np.float32), pattern, strict=True))
-        disease = velocity_from_log_jacobian(log_jacobian, voxel_size_mm) if amounts.any() else 0.0
-        displacement = exponential(velocity + disease, voxel_size_mm)
+        displacement = exponential(velocity + _disease_velocity(amounts, pattern, voxel_size_mm), voxel_size_mm)
         if correction == _CORRECTIONS:
             break
-        left = missing(displacement)
+        left = missing(shares_taken(displacement, voxel_size_mm))
         if previous is not None:
             moved, answered = amounts - previous[0], previous[1] - left
             guess = inverse @ answered
@@ -214,32 +212,75 @@ def thinned(fractions: np.ndarray, log_grey: float, log_white: float) -> np.ndar
     np.ndarray
         ``(3, x, y, z)`` float32; as near to the wanted volumes as gains of e^2.5 come.
     """
+    fractions = np.ascontiguousarray(fractions, dtype=np.float32)
     if log_grey == 0 and log_white == 0:
-        return fractions.astype(np.float32)
-    brain = fractions.sum(axis=0)
+        return fractions.copy()
     volumes = fractions.reshape(3, -1).sum(axis=1, dtype=np.float64)
     gains = np.zeros(2)
     for _ in range(_THINNING_STEPS):
-        shares = _with_gains(fractions, brain, gains)
-        grey, white, csf = shares
-        now = shares.reshape(3, -1).sum(axis=1, dtype=np.float64)
-        # sums of products over shares of a full voxel: the derivatives of a softmax
-        per = 1 / np.where(brain > 0, brain, 1)
-        gw, gc, wc = (float((a * b * per).sum(dtype=np.float64)) for a, b in ((grey, white), (grey, csf), (white, csf)))
+        _, now, (gw, gc, wc) = _with_gains(fractions, _factors(gains))
         slope = np.array([[-gw, -gc], [gw + wc, -wc]]) / now[:2, None]
         gains = gains + np.linalg.pinv(slope, rcond=1e-6) @ (
             np.array([log_grey, log_white]) - np.log(now / volumes)[:2]
         )
         gains = np.clip(gains, -_LARGEST_GAIN, _LARGEST_GAIN)
-    return _with_gains(fractions, brain, gains)
+    return _with_gains(fractions, _factors(gains))[0]
 
 
-def _with_gains(fractions: np.ndarray, brain: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    raised = fractions * np.exp(np.array([0.0, *gains]), dtype=np.float32)[:, None, None, None]
-    total = raised.sum(axis=0)
-    return raised * (brain / np.where(total > 0, total, 1))
+def _factors(gains: np.ndarray) -> np.ndarray:
+    return np.exp(np.array([0.0, *gains]), dtype=np.float32)
 
 
-def _volumes(parts: np.ndarray, taken: np.ndarray | float = 1.0) -> np.ndarray:
-    """Sum each tissue over the head, in voxels."""
-    return np.array([(part.ravel() * taken).sum(dtype=np.float64) for part in parts])
+@compiled
+def _with_gains(fractions, factors):  # pragma: no cover - compiled
+    """Multiply the odds; return the shares, their volumes, and the sums of their products (grey and white matter, grey
+    matter and fluid, white matter and fluid) over shares of a full voxel: the derivatives of a softmax.
+    """
+    shares = np.empty(fractions.shape, np.float32)
+    columns, gained = fractions.reshape(3, -1), shares.reshape(3, -1)
+    volumes, products = np.zeros(3), np.zeros(3)
+    one = np.float32(1)
+    for v in range(columns.shape[1]):
+        brain = columns[0, v] + columns[1, v] + columns[2, v]
+        if brain <= 0:
+            gained[0, v] = gained[1, v] = gained[2, v] = 0
+            continue
+        grey, white, csf = columns[0, v] * factors[0], columns[1, v] * factors[1], columns[2, v] * factors[2]
+        scale = brain / (grey + white + csf)
+        grey, white, csf = grey * scale, white * scale, csf * scale
+        gained[0, v], gained[1, v], gained[2, v] = grey, white, csf
+        volumes[0] += grey
+        volumes[1] += white
+        volumes[2] += csf
+        per = one / brain
+        products[0] += grey * white * per
+        products[1] += grey * csf * per
+        products[2] += white * csf * per
+    return shares, volumes, products
+
+
+def _disease_velocity(amounts: np.ndarray, pattern: np.ndarray, voxel_size_mm: float) -> np.ndarray | float:
+    """Return the flow that changes log J by so much of each pattern."""
+    if not amounts.any():
+        return 0.0
+    log_jacobian = np.zeros(pattern.shape[1:], dtype=np.float32)
+    for amount, part in zip(amounts.astype(np.float32), pattern, strict=True):
+        log_jacobian += amount * part
+    return velocity_from_log_jacobian(log_jacobian, voxel_size_mm)
+
+
+@compiled
+def _volumes(fractions, brain, cause_regions, taken):  # pragma: no cover - compiled
+    """Volumes of the ``TISSUES`` and of the whole head, in voxels, when so much is taken of every voxel."""
+    grey, white, csf = fractions.reshape(3, -1)
+    total, region, share = brain.reshape(-1), cause_regions.reshape(-1), taken.reshape(-1)
+    volumes = np.zeros(8)
+    head = 0.0
+    for v in range(region.size):
+        label = region[v]
+        volumes[label - 1 if 1 <= label <= 5 else 5] += grey[v] * share[v]
+        volumes[6] += white[v] * share[v]
+        if label == 6:
+            volumes[7] += csf[v] * share[v]
+        head += total[v] * share[v]
+    return volumes, head

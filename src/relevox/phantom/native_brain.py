@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from scipy import ndimage
 
 from relevox.phantom.anatomy import Anatomy
 from relevox.phantom.contrast import Scanner, tissue_signals
 from relevox.phantom.lesions import Lesions
 from relevox.phantom.random_fields import random_field
+from relevox.phantom.warping import look_up
 
 _PATTERN_MM = 3.4
 """Scale of the pattern: zero crossings about 15 mm apart on a sphere of the brain's size."""
@@ -146,8 +145,8 @@ def _radial(shape: tuple[int, ...], depth_mm: np.ndarray, scale_mm: float, rng: 
     # sulci wind along the surface and lean as they go down
     position = offset * ((_PATTERN_RADIUS_MM - 0.25 * depth_mm) / radius)
     position += np.stack([random_field(shape, (_WINDING_SCALE_MM,), (_WINDING_MM,), 1.0, rng) for _ in range(3)])
-    grid = torch.from_numpy(np.stack([position[a] / middle[a] for a in (2, 1, 0)], axis=-1).astype(np.float32))
-    return F.grid_sample(torch.from_numpy(field)[None, None], grid[None], align_corners=True)[0, 0].numpy()
+    position += middle[:, None, None, None]
+    return look_up(field[None], position.reshape(3, -1))[0].reshape(shape)
 
 
 def _step(values: np.ndarray, width: float) -> np.ndarray:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import ndimage
 
 from relevox.phantom import head_shell as shell
@@ -29,6 +28,7 @@ from relevox.phantom.native_brain import BrainSignal, brain_signals, fold, sulca
 from relevox.phantom.native_contrast import NativeContrast, native_contrast
 from relevox.phantom.patient import Patient, native_volumes
 from relevox.phantom.random_fields import random_field
+from relevox.phantom.warping import look_up
 from relevox.records import Volume
 
 MARGIN_MM = 8
@@ -350,11 +350,8 @@ def _look_up(
     maps: torch.Tensor, origin_mm: np.ndarray | tuple[float, ...], voxel_size_mm: float, points: torch.Tensor
 ) -> torch.Tensor:
     """Take ``(channels, x, y, z)`` maps at ``(3, n)`` millimetre points, linearly, ``(channels, n)``."""
-    size = torch.tensor(maps.shape[1:], dtype=torch.float32)[:, None]
     first = torch.tensor(np.asarray(origin_mm), dtype=torch.float32)[:, None]
-    relative = (points - first) * (2 / voxel_size_mm / (size - 1)) - 1
-    grid = relative.flip(0).T[None, None, None]
-    return F.grid_sample(maps[None].float(), grid, align_corners=True, padding_mode="border")[0, :, 0, 0]
+    return torch.from_numpy(look_up(maps.numpy(), ((points - first) / voxel_size_mm).numpy()))
 
 
 def _grid_points(shape: tuple[int, ...], origin_mm: np.ndarray) -> np.ndarray:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from relevox.phantom.anatomy import Anatomy, TemplateMaps, anatomical_velocity, make_anatomy
 from relevox.phantom.causes import REGIONS
@@ -141,6 +139,7 @@ def pooled(image: np.ndarray, block: int) -> np.ndarray:
     image = np.asarray(image, dtype=np.float32)
     if block == 1:
         return image
-    *rest, x, y, z = image.shape
-    batch = torch.from_numpy(np.ascontiguousarray(image)).reshape(1, -1, x, y, z)
-    return F.avg_pool3d(batch, block).reshape(*rest, x // block, y // block, z // block).numpy()
+    total = np.zeros((*image.shape[:-3], *(n // block for n in image.shape[-3:])), dtype=np.float32)
+    for x, y, z in np.ndindex(block, block, block):
+        total += image[..., x::block, y::block, z::block]
+    return total / np.float32(block**3)

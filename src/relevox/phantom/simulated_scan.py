@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relevox.phantom.anatomy import TemplateMaps, make_anatomy
+from relevox.phantom.anatomy import TemplateMaps, average_jacobian
 from relevox.phantom.causes import REGIONS
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, tissue_signals
@@ -103,7 +103,7 @@ def scan_anatomy(
 
 def disease_jacobian(maps: TemplateMaps, patient: Patient) -> np.ndarray:
     """Return J over the J of a head of the same shape with the average patient's volumes, ``(x, y, z)`` float32."""
-    return patient.anatomy.jacobian / make_anatomy(maps, patient.velocity, {}).jacobian
+    return patient.anatomy.jacobian / average_jacobian(maps, patient.velocity)
 
 
 def render(

@@ -5,22 +5,15 @@ A displacement ``u`` stands for the map ``psi(y) = y + u(y)``, in millimetres, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import lru_cache, partial
 
 import numpy as np
-from numba import njit
 from scipy.fft import dctn, idctn
+
+from relevox.compiled import compiled
 
 _SQUARINGS = 6
 """A velocity is integrated in 2 ** 6 steps."""
-
-
-def _compiled(function: Callable) -> Callable:
-    """Compile on the first call and keep the machine code on disk, where that can be written."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
 
 
 def velocity_from_log_jacobian(log_jacobian: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -43,13 +36,19 @@ def velocity_from_log_jacobian(log_jacobian: np.ndarray, voxel_size_mm: float) -
         ``(3, x, y, z)`` float32, millimetres.
     """
     spectrum = dctn(np.asarray(log_jacobian, dtype=np.float32), type=2, norm="ortho")
-    x, y, z = np.meshgrid(*[np.cos(np.pi * np.arange(n) / n) for n in spectrum.shape], indexing="ij", sparse=True)
+    spectrum /= _laplacian(spectrum.shape, voxel_size_mm)
+    spectrum[0, 0, 0] = 0.0
+    potential = idctn(spectrum, type=2, norm="ortho", overwrite_x=True)
+    return np.stack(np.gradient(potential, np.float32(voxel_size_mm))).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=2)
+def _laplacian(shape: tuple[int, int, int], voxel_size_mm: float) -> np.ndarray:
+    """Eigenvalues of the Laplacian under the cosine transform; 1 for the mean, which has none."""
+    x, y, z = np.meshgrid(*[np.cos(np.pi * np.arange(n) / n) for n in shape], indexing="ij", sparse=True)
     laplacian = ((2 * (x + y + z) - 6) / voxel_size_mm**2).astype(np.float32)
     laplacian[0, 0, 0] = 1.0
-    spectrum /= laplacian
-    spectrum[0, 0, 0] = 0.0
-    potential = idctn(spectrum, type=2, norm="ortho")
-    return np.stack(np.gradient(potential, np.float32(voxel_size_mm))).astype(np.float32)
+    return laplacian
 
 
 def exponential(velocity: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -67,11 +66,10 @@ def exponential(velocity: np.ndarray, voxel_size_mm: float) -> np.ndarray:
     np.ndarray
         ``(3, x, y, z)`` displacement ``psi(y) - y`` in millimetres.
     """
-    # the components of a voxel side by side throughout: no copies between the steps
-    displacement = np.ascontiguousarray(np.moveaxis(velocity, 0, -1), dtype=np.float32) / np.float32(2**_SQUARINGS)
+    displacement = np.ascontiguousarray(velocity, dtype=np.float32) / np.float32(2**_SQUARINGS)
     for _ in range(_SQUARINGS):
-        displacement = displacement + _sample(displacement, displacement, np.float32(1 / voxel_size_mm))
-    return np.ascontiguousarray(np.moveaxis(displacement, -1, 0))
+        displacement = _squared(displacement, np.float32(1 / voxel_size_mm))
+    return displacement
 
 
 def resample(images: np.ndarray, displacement: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -91,10 +89,27 @@ def resample(images: np.ndarray, displacement: np.ndarray, voxel_size_mm: float)
     np.ndarray
         ``(channels, x, y, z)`` float32.
     """
-    # the channels of a voxel side by side: its eight neighbours are fetched once for all of them
-    source = np.ascontiguousarray(np.moveaxis(images, 0, -1), dtype=np.float32)
-    steps = np.ascontiguousarray(np.moveaxis(displacement, 0, -1), dtype=np.float32)
-    return np.ascontiguousarray(np.moveaxis(_sample(source, steps, np.float32(1 / voxel_size_mm)), -1, 0))
+    source = np.ascontiguousarray(images, dtype=np.float32)
+    steps = np.ascontiguousarray(displacement, dtype=np.float32)
+    return _sample(source, steps, np.float32(1 / voxel_size_mm))
+
+
+def look_up(images: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Take images at any points, linear, edges repeated.
+
+    Parameters
+    ----------
+    images : np.ndarray
+        ``(channels, x, y, z)``.
+    points : np.ndarray
+        ``(3, n)`` in voxels; 0 is the centre of the first one.
+
+    Returns
+    -------
+    np.ndarray
+        ``(channels, n)`` float32.
+    """
+    return _look_up(np.ascontiguousarray(images, dtype=np.float32), np.ascontiguousarray(points, dtype=np.float32))
 
 
 def shares_taken(displacement: np.ndarray, voxel_size_mm: float) -> np.ndarray:
@@ -128,47 +143,107 @@ def jacobian_determinant(displacement: np.ndarray, voxel_size_mm: float) -> np.n
     voxel_size_mm : float
         Edge of a voxel.
     """
-    rows = [np.gradient(component, voxel_size_mm) for component in displacement]
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    a, e, i = 1 + a, 1 + e, 1 + i
-    return (a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)).astype(np.float32)
+    return _determinant(np.ascontiguousarray(displacement, dtype=np.float32), np.float32(voxel_size_mm))
 
 
-@_compiled
-def _sample(source, displacement, per_mm):  # pragma: no cover - compiled
-    nx, ny, nz, channels = source.shape
-    sampled = np.empty(source.shape, np.float32)
+@partial(compiled, inline="always")
+def _displace(displacement, per_mm, x, y, place):  # pragma: no cover - compiled
+    """Voxels to which a row's voxels lead."""
+    for z in range(displacement.shape[3]):
+        place[0, z] = np.float32(x) + displacement[0, x, y, z] * per_mm
+        place[1, z] = np.float32(y) + displacement[1, x, y, z] * per_mm
+        place[2, z] = np.float32(z) + displacement[2, x, y, z] * per_mm
+
+
+@partial(compiled, inline="always")
+def _interpolate(values, shape, place, count, first, weight, out, start):  # pragma: no cover - compiled
+    # first where each value comes from and how its neighbours weigh, then channel by channel, so that the processor
+    # works on many of a row at once
+    channels, nx, ny, nz = shape
     top_x, top_y, top_z = np.float32(nx - 1), np.float32(ny - 1), np.float32(nz - 1)
+    last_x, last_y, last_z = np.int32(nx - 2), np.int32(ny - 2), np.int32(nz - 2)
+    next_y, next_x = np.int32(nz), np.int32(ny * nz)
     zero, one = np.float32(0), np.float32(1)
+    for z in range(count):
+        px, py = min(max(place[0, z], zero), top_x), min(max(place[1, z], zero), top_y)
+        pz = min(max(place[2, z], zero), top_z)
+        i, j, k = min(np.int32(px), last_x), min(np.int32(py), last_y), min(np.int32(pz), last_z)
+        fx, fy, fz = px - np.float32(i), py - np.float32(j), pz - np.float32(k)
+        weight[0, z], weight[1, z] = (one - fx) * (one - fy), (one - fx) * fy
+        weight[2, z], weight[3, z] = fx * (one - fy), fx * fy
+        weight[4, z], weight[5, z] = one - fz, fz
+        first[z] = i * next_x + j * next_y + k
+    for channel in range(channels):
+        value = values[channel]
+        for z in range(count):
+            n = first[z]
+            near = (
+                weight[0, z] * value[n]
+                + weight[1, z] * value[n + next_y]
+                + weight[2, z] * value[n + next_x]
+                + weight[3, z] * value[n + next_x + next_y]
+            )
+            n += np.int32(1)
+            far = (
+                weight[0, z] * value[n]
+                + weight[1, z] * value[n + next_y]
+                + weight[2, z] * value[n + next_x]
+                + weight[3, z] * value[n + next_x + next_y]
+            )
+            out[channel, start + z] = weight[4, z] * near + weight[5, z] * far
+
+
+@compiled
+def _sample(source, displacement, per_mm):  # pragma: no cover - compiled
+    channels, nx, ny, nz = source.shape
+    values = source.reshape(channels, nx * ny * nz)
+    sampled = np.empty(source.shape, np.float32)
+    flat = sampled.reshape(channels, nx * ny * nz)
+    place, first, weight = np.empty((3, nz), np.float32), np.empty(nz, np.int32), np.empty((6, nz), np.float32)
     for x in range(nx):
         for y in range(ny):
-            for z in range(nz):
-                px = min(max(np.float32(x) + displacement[x, y, z, 0] * per_mm, zero), top_x)
-                py = min(max(np.float32(y) + displacement[x, y, z, 1] * per_mm, zero), top_y)
-                pz = min(max(np.float32(z) + displacement[x, y, z, 2] * per_mm, zero), top_z)
-                i, j, k = min(int(px), nx - 2), min(int(py), ny - 2), min(int(pz), nz - 2)
-                fx, fy, fz = px - np.float32(i), py - np.float32(j), pz - np.float32(k)
-                a, b = (one - fx) * (one - fy), (one - fx) * fy
-                c, d = fx * (one - fy), fx * fy
-                gz = one - fz
-                for t in range(channels):
-                    near = (
-                        a * source[i, j, k, t]
-                        + b * source[i, j + 1, k, t]
-                        + c * source[i + 1, j, k, t]
-                        + d * source[i + 1, j + 1, k, t]
-                    )
-                    far = (
-                        a * source[i, j, k + 1, t]
-                        + b * source[i, j + 1, k + 1, t]
-                        + c * source[i + 1, j, k + 1, t]
-                        + d * source[i + 1, j + 1, k + 1, t]
-                    )
-                    sampled[x, y, z, t] = gz * near + fz * far
+            _displace(displacement, per_mm, x, y, place)
+            _interpolate(values, source.shape, place, nz, first, weight, flat, (x * ny + y) * nz)
     return sampled
 
 
-@_compiled
+@compiled
+def _squared(displacement, per_mm):  # pragma: no cover - compiled
+    # the map taken twice: u(y) + u(y + u(y))
+    _, nx, ny, nz = displacement.shape
+    values = displacement.reshape(3, nx * ny * nz)
+    twice = np.empty(displacement.shape, np.float32)
+    flat = twice.reshape(3, nx * ny * nz)
+    place, first, weight = np.empty((3, nz), np.float32), np.empty(nz, np.int32), np.empty((6, nz), np.float32)
+    for x in range(nx):
+        for y in range(ny):
+            start = (x * ny + y) * nz
+            _displace(displacement, per_mm, x, y, place)
+            _interpolate(values, displacement.shape, place, nz, first, weight, flat, start)
+            for axis in range(3):
+                for z in range(nz):
+                    flat[axis, start + z] += values[axis, start + z]
+    return twice
+
+
+@compiled
+def _look_up(images, points):  # pragma: no cover - compiled
+    channels, nx, ny, nz = images.shape
+    values = images.reshape(channels, nx * ny * nz)
+    n = points.shape[1]
+    found = np.empty((channels, n), np.float32)
+    row = 512
+    place, first, weight = np.empty((3, row), np.float32), np.empty(row, np.int32), np.empty((6, row), np.float32)
+    for start in range(0, n, row):
+        count = min(row, n - start)
+        for axis in range(3):
+            for z in range(count):
+                place[axis, z] = points[axis, start + z]
+        _interpolate(values, images.shape, place, count, first, weight, found, start)
+    return found
+
+
+@compiled
 def _spread(displacement, per_mm):  # pragma: no cover - compiled
     _, nx, ny, nz = displacement.shape
     taken = np.zeros((nx, ny, nz))
@@ -189,3 +264,30 @@ def _spread(displacement, per_mm):  # pragma: no cover - compiled
                         taken[i + dx, j + dy, k] += wxy * (one - fz)
                         taken[i + dx, j + dy, k + 1] += wxy * fz
     return taken
+
+
+@compiled
+def _determinant(displacement, voxel_size_mm):  # pragma: no cover - compiled
+    _, nx, ny, nz = displacement.shape
+    determinant = np.empty((nx, ny, nz), np.float32)
+    one, near = np.float32(1), np.float32(2) * voxel_size_mm
+    g = np.empty((3, 3), np.float32)  # derivatives of each component
+    for x in range(nx):
+        x0, x1 = max(x - 1, 0), min(x + 1, nx - 1)
+        dx = near if x1 - x0 == 2 else voxel_size_mm
+        for y in range(ny):
+            y0, y1 = max(y - 1, 0), min(y + 1, ny - 1)
+            dy = near if y1 - y0 == 2 else voxel_size_mm
+            for z in range(nz):
+                z0, z1 = max(z - 1, 0), min(z + 1, nz - 1)
+                dz = near if z1 - z0 == 2 else voxel_size_mm
+                for c in range(3):
+                    u = displacement[c]
+                    g[c, 0] = (u[x1, y, z] - u[x0, y, z]) / dx
+                    g[c, 1] = (u[x, y1, z] - u[x, y0, z]) / dy
+                    g[c, 2] = (u[x, y, z1] - u[x, y, z0]) / dz
+                a, b, c_ = one + g[0, 0], g[0, 1], g[0, 2]
+                d, e, f = g[1, 0], one + g[1, 1], g[1, 2]
+                h, i, j = g[2, 0], g[2, 1], one + g[2, 2]
+                determinant[x, y, z] = a * (e * j - f * i) - b * (d * j - f * h) + c_ * (d * i - e * h)
+    return determinant

@@ -56,15 +56,16 @@ def run(bids: Path, phantom: PhantomSettings, seed: int = 0, workers: int = 1) -
         _refuse_others(root, drawn if root in data_sets else ())
 
     anatomies = Path(bids) / (ANATOMIES if phantom.label == "all" else f"derivatives/{ANATOMIES}")
-    measured = make_anatomies(anatomies, drawn, phantom, seed, workers)
-    cohorts = {
-        root: label_cohort(drawn, [card["causes_ml"] for card in measured], settings, seed)
-        for root, settings in data_sets.items()
-    }
-    jobs = [(root, scan, is_native(scan, phantom)) for root, cohort in cohorts.items() for scan in cohort]
-    make = partial(make_scan, heads=anatomies, voxel_size_mm=phantom.voxel_size_mm, seed=seed)
-    outcomes = engine.run_all(make, jobs, workers, "simulate", [f"{root.name} {scan.id.key}" for root, scan, _ in jobs])
-    engine.raise_failures(outcomes)
+    with engine.same_processes():  # the template is prepared once in each
+        measured = make_anatomies(anatomies, drawn, phantom, seed, workers)
+        cohorts = {
+            root: label_cohort(drawn, [card["causes_ml"] for card in measured], settings, seed)
+            for root, settings in data_sets.items()
+        }
+        jobs = [(root, scan, is_native(scan, phantom)) for root, cohort in cohorts.items() for scan in cohort]
+        make = partial(make_scan, heads=anatomies, voxel_size_mm=phantom.voxel_size_mm, seed=seed)
+        names = [f"{root.name} {scan.id.key}" for root, scan, _ in jobs]
+        engine.raise_failures(engine.run_all(make, jobs, workers, "simulate", names))
     for root, cohort in cohorts.items():
         write_clinical(root, cohort, data_sets[root])
         write_truth(root / TRUTH, cohort, measured, data_sets[root], seed)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from relevox.config import PhantomSettings
 from relevox.engines import workers as engine
-from relevox.imaging.regions import REGION_INDEX
-from relevox.phantom.anatomy import TemplateMaps, template_maps
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.simulated_scan import scan_anatomy
 from relevox.stages.simulate_head import write_head
 from relevox.stages.simulate_scans import is_native
+from relevox.stages.simulate_template import prepared
 from relevox.stages.simulate_truth import describe_anatomies
 from relevox.store import anatomies, layout, provenance, tables, template
 
@@ -65,18 +64,11 @@ def _make(job: tuple[PlannedScan, int, bool], root: Path, voxel_size_mm: int, se
     settings = {"seed": seed, "voxel_size_mm": voxel_size_mm, "made_at_mm": finer_mm, "counterfactuals": changed}
     unit = provenance.Unit(root, "anatomy", planned.id.key, settings | {"planned": repr(planned)})
     if not unit.is_current():
-        made = scan_anatomy(_maps(finer_mm), planned, voxel_size_mm // finer_mm, seed, changed)
+        made = scan_anatomy(prepared(finer_mm), planned, voxel_size_mm // finer_mm, seed, changed)
         written = anatomies.write(root, planned.id, made, template.SPACE)
         unit.record([*written, *write_head(root, planned, made, voxel_size_mm)])
         logger.info("anatomy: %s", planned.id)
     return anatomies.read_card(root, planned.id, template.SPACE)
-
-
-@lru_cache(maxsize=2)
-def _maps(voxel_size_mm: int) -> TemplateMaps:
-    """Prepare the template once in every process."""
-    head = template.load(voxel_size_mm)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, voxel_size_mm, head.affine[:3, 3])
 
 
 def _grid_mm(scan: PlannedScan, phantom: PhantomSettings) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from relevox.imaging import crop
 from relevox.imaging.regions import REGION_INDEX
-from relevox.phantom.anatomy import TemplateMaps, carried_maps, template_maps
+from relevox.phantom.anatomy import carried_maps
 from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS
 from relevox.phantom.head_template import head_template
@@ -17,6 +17,7 @@ from relevox.phantom.native_head import MARGIN_MM, NativePair, Surroundings, nat
 from relevox.phantom.native_scanner import protocol
 from relevox.phantom.patient import make_patient
 from relevox.records import Volume
+from relevox.stages.simulate_template import prepared
 from relevox.stages.simulate_truth import TRUTH
 from relevox.store import acquisition, images, layout, tables, template
 
@@ -42,7 +43,7 @@ def write_native(bids: Path, planned: PlannedScan, seed: int) -> list[Path]:
         What was written.
     """
     truth = bids / TRUTH
-    patient = make_patient(template_at_1mm(), planned, seed)
+    patient = make_patient(prepared(1), planned, seed)
     pair = native_pair(patient, surroundings(), planned, seed)
     written = []
     for kind, volume in (("t1w", pair.t1w), ("flair", pair.flair)):
@@ -68,13 +69,6 @@ def write_native(bids: Path, planned: PlannedScan, seed: int) -> list[Path]:
         "volumes_ml": dict(known.volumes_ml),
     }
     return [*written, tables.write_json(layout.path(truth, "native_truth", planned.id), card)]
-
-
-@lru_cache(maxsize=1)
-def template_at_1mm() -> TemplateMaps:
-    """Prepare the template on the study's box, once in every process."""
-    head = template.load(1)
-    return template_maps(head.grey, head.white, head.csf, head.regions, REGION_INDEX, 1.0, head.affine[:3, 3])
 
 
 @lru_cache(maxsize=1)

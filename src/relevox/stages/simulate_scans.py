@@ -10,7 +10,6 @@ from relevox.phantom.cohort import PlannedScan
 from relevox.phantom.contrast import ALL_SCANNERS, Scanner, Sequence
 from relevox.phantom.simulated_scan import ScanAnatomy, render
 from relevox.stages.simulate_head import share_head, write_image
-from relevox.stages.simulate_native import write_native
 from relevox.stages.simulate_truth import TRUTH
 from relevox.store import acquisition, anatomies, layout, provenance, tables, template
 
@@ -60,6 +59,9 @@ def make_scan(job: tuple[Path, PlannedScan, bool], heads: Path, voxel_size_mm: i
     written = share_head(heads, bids / TRUTH, planned.id)
     written += _write_counterfactuals(bids / TRUTH, planned, head, voxel_size_mm, seed)
     if native:
+        # torch, which only native heads need, takes a second to import
+        from relevox.stages.simulate_native import write_native
+
         written += write_native(bids, planned, seed)
     else:
         written += _write_scan(bids / SIMULATED, planned, head, voxel_size_mm, seed)
