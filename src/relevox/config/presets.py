@@ -67,7 +67,7 @@ _EXTERNAL = {"n_repeated": 0, "score": "PDDS", "scanner_mix": "external", "preva
 PHANTOM_PRESETS: dict[str, PhantomSettings] = {
     "tiny": PhantomSettings(counterfactuals=3),
     "demo": PhantomSettings(
-        n_patients=180, n_repeated=16, voxel_size_mm=4, confounding=0.0, counterfactuals=8, native_heads=2
+        n_patients=150, n_repeated=14, voxel_size_mm=4, confounding=0.0, counterfactuals=8, native_heads=2
     ),
     # place varies more than in the paper's cohort, so that the volumes do not already know what the network should find
     "bench": PhantomSettings(

@@ -68,7 +68,9 @@ def exponential(velocity: np.ndarray, voxel_size_mm: float) -> np.ndarray:
     """
     displacement = np.ascontiguousarray(velocity, dtype=np.float32) / np.float32(2**_SQUARINGS)
     for _ in range(_SQUARINGS):
-        displacement = _squared(displacement, np.float32(1 / voxel_size_mm))
+        further = _sample(displacement, displacement, np.float32(1 / voxel_size_mm))
+        further += displacement
+        displacement = further
     return displacement
 
 
@@ -205,25 +207,6 @@ def _sample(source, displacement, per_mm):  # pragma: no cover - compiled
             _displace(displacement, per_mm, x, y, place)
             _interpolate(values, source.shape, place, nz, first, weight, flat, (x * ny + y) * nz)
     return sampled
-
-
-@compiled
-def _squared(displacement, per_mm):  # pragma: no cover - compiled
-    # the map taken twice: u(y) + u(y + u(y))
-    _, nx, ny, nz = displacement.shape
-    values = displacement.reshape(3, nx * ny * nz)
-    twice = np.empty(displacement.shape, np.float32)
-    flat = twice.reshape(3, nx * ny * nz)
-    place, first, weight = np.empty((3, nz), np.float32), np.empty(nz, np.int32), np.empty((6, nz), np.float32)
-    for x in range(nx):
-        for y in range(ny):
-            start = (x * ny + y) * nz
-            _displace(displacement, per_mm, x, y, place)
-            _interpolate(values, displacement.shape, place, nz, first, weight, flat, start)
-            for axis in range(3):
-                for z in range(nz):
-                    flat[axis, start + z] += values[axis, start + z]
-    return twice
 
 
 @compiled
