@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from relevox.phantom.anatomy import Anatomy
+from relevox.phantom.atrophy import thinned
 from relevox.phantom.contrast import Scanner, tissue_signals
 from relevox.phantom.lesions import Lesions
 from relevox.phantom.random_fields import random_field
@@ -67,7 +68,12 @@ def fold(anatomy: Anatomy, depth_mm: np.ndarray, half_width_mm: float, rng: np.r
     Returns
     -------
     Anatomy
-        With other shares of grey matter, white matter and fluid; their sum is kept.
+        With other shares of grey matter, white matter and fluid; their sum is kept in every voxel.
+
+    Notes
+    -----
+    The patient's volumes are kept, too: what sulci opened and turned is made good where voxels of the cerebrum hold
+    several tissues, so that fluid spread over blurred borders becomes fluid in sulci.
     """
     pattern, bottom = (_radial(anatomy.grey.shape, depth_mm, scale, rng) for scale in (_PATTERN_MM, 2 * _PATTERN_MM))
     slope = np.sqrt(sum(g**2 for g in np.gradient(pattern))) + 0.02
@@ -81,7 +87,14 @@ def fold(anatomy: Anatomy, depth_mm: np.ndarray, half_width_mm: float, rng: np.r
     grey, white = anatomy.grey + turned, anatomy.white - turned
     open_ = np.maximum(_step(width - beside, 0.3), _valleys(anatomy, half_width_mm))
     opened = grey * open_ * cerebrum
-    return anatomy._replace(grey=grey - opened, white=white, csf=anatomy.csf + opened)
+    folded = np.stack([grey - opened, white, anatomy.csf + opened])
+
+    where = (anatomy.ventricle_distance_mm > 8) & (anatomy.infratentorial < 0.5)
+    volumes = [image[where].sum(dtype=np.float64) for image in (anatomy.grey, anatomy.white)]
+    column = folded[:, where][:, :, None, None]  # as a block of one voxel by one
+    logs = np.log(volumes / column.reshape(3, -1)[:2].sum(axis=1, dtype=np.float64))
+    folded[:, where] = thinned(column, *logs)[:, :, 0, 0]
+    return anatomy._replace(grey=folded[0], white=folded[1], csf=folded[2])
 
 
 def _valleys(anatomy: Anatomy, half_width_mm: float) -> np.ndarray:

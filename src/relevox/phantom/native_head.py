@@ -161,9 +161,11 @@ def native_pair(patient: Patient, surroundings: Surroundings, planned: PlannedSc
 
 
 def _wider(anatomy: Anatomy, surroundings: Surroundings) -> Anatomy:
-    """Carry the template's tissue through the patient's map once more, beyond the box, where the map stays as it is."""
+    """Put what the template holds beyond the box around the patient, carried by the map of the box's nearest face."""
     displacement = np.pad(anatomy.displacement, ((0, 0), *[(MARGIN_MM, MARGIN_MM)] * 3), mode="edge")
     carried = resample(surroundings.maps, displacement, 1.0)
+    # within the box the tissue is the patient's, whose borders have moved within voxels, too
+    carried[:, *[slice(MARGIN_MM, -MARGIN_MM)] * 3] = np.stack(anatomy[: len(carried)])
     return Anatomy(*carried, np.pad(anatomy.jacobian, MARGIN_MM, mode="edge"), displacement)
 
 
