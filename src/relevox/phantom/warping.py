@@ -149,15 +149,6 @@ def jacobian_determinant(displacement: np.ndarray, voxel_size_mm: float) -> np.n
 
 
 @partial(compiled, inline="always")
-def _displace(displacement, per_mm, x, y, place):  # pragma: no cover - compiled
-    """Voxels to which a row's voxels lead."""
-    for z in range(displacement.shape[3]):
-        place[0, z] = np.float32(x) + displacement[0, x, y, z] * per_mm
-        place[1, z] = np.float32(y) + displacement[1, x, y, z] * per_mm
-        place[2, z] = np.float32(z) + displacement[2, x, y, z] * per_mm
-
-
-@partial(compiled, inline="always")
 def _interpolate(values, shape, place, count, first, weight, out, start):  # pragma: no cover - compiled
     # first where each value comes from and how its neighbours weigh, then channel by channel, so that the processor
     # works on many of a row at once
@@ -204,7 +195,10 @@ def _sample(source, displacement, per_mm):  # pragma: no cover - compiled
     place, first, weight = np.empty((3, nz), np.float32), np.empty(nz, np.int32), np.empty((6, nz), np.float32)
     for x in range(nx):
         for y in range(ny):
-            _displace(displacement, per_mm, x, y, place)
+            for z in range(nz):
+                place[0, z] = np.float32(x) + displacement[0, x, y, z] * per_mm
+                place[1, z] = np.float32(y) + displacement[1, x, y, z] * per_mm
+                place[2, z] = np.float32(z) + displacement[2, x, y, z] * per_mm
             _interpolate(values, source.shape, place, nz, first, weight, flat, (x * ny + y) * nz)
     return sampled
 
@@ -253,24 +247,24 @@ def _spread(displacement, per_mm):  # pragma: no cover - compiled
 def _determinant(displacement, voxel_size_mm):  # pragma: no cover - compiled
     _, nx, ny, nz = displacement.shape
     determinant = np.empty((nx, ny, nz), np.float32)
-    one, near = np.float32(1), np.float32(2) * voxel_size_mm
-    g = np.empty((3, 3), np.float32)  # derivatives of each component
+    one, both = np.float32(1), np.float32(2) * voxel_size_mm
+    slope = np.empty((3, 3), np.float32)  # of each component along each axis; one-sided at the faces
     for x in range(nx):
         x0, x1 = max(x - 1, 0), min(x + 1, nx - 1)
-        dx = near if x1 - x0 == 2 else voxel_size_mm
+        dx = both if x1 - x0 == 2 else voxel_size_mm
         for y in range(ny):
             y0, y1 = max(y - 1, 0), min(y + 1, ny - 1)
-            dy = near if y1 - y0 == 2 else voxel_size_mm
+            dy = both if y1 - y0 == 2 else voxel_size_mm
             for z in range(nz):
                 z0, z1 = max(z - 1, 0), min(z + 1, nz - 1)
-                dz = near if z1 - z0 == 2 else voxel_size_mm
-                for c in range(3):
-                    u = displacement[c]
-                    g[c, 0] = (u[x1, y, z] - u[x0, y, z]) / dx
-                    g[c, 1] = (u[x, y1, z] - u[x, y0, z]) / dy
-                    g[c, 2] = (u[x, y, z1] - u[x, y, z0]) / dz
-                a, b, c_ = one + g[0, 0], g[0, 1], g[0, 2]
-                d, e, f = g[1, 0], one + g[1, 1], g[1, 2]
-                h, i, j = g[2, 0], g[2, 1], one + g[2, 2]
-                determinant[x, y, z] = a * (e * j - f * i) - b * (d * j - f * h) + c_ * (d * i - e * h)
+                dz = both if z1 - z0 == 2 else voxel_size_mm
+                for component in range(3):
+                    u = displacement[component]
+                    slope[component, 0] = (u[x1, y, z] - u[x0, y, z]) / dx
+                    slope[component, 1] = (u[x, y1, z] - u[x, y0, z]) / dy
+                    slope[component, 2] = (u[x, y, z1] - u[x, y, z0]) / dz
+                xx, xy, xz = one + slope[0, 0], slope[0, 1], slope[0, 2]
+                yx, yy, yz = slope[1, 0], one + slope[1, 1], slope[1, 2]
+                zx, zy, zz = slope[2, 0], slope[2, 1], one + slope[2, 2]
+                determinant[x, y, z] = xx * (yy * zz - yz * zy) - xy * (yx * zz - yz * zx) + xz * (yx * zy - yy * zx)
     return determinant
