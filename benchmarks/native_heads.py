@@ -26,7 +26,7 @@ from relevox.imaging.resample import resample
 from relevox.phantom.cohort import draw_patients
 from relevox.phantom.contrast import ALL_SCANNERS
 from relevox.phantom.native_head import NativeTruth
-from relevox.phantom.patient import Patient, make_patient
+from relevox.phantom.patient import Patient, make_patient, native_volumes
 from relevox.records import Volume
 from relevox.stages import simulate_native
 from relevox.stages.simulate_template import prepared
@@ -98,6 +98,7 @@ def judge(found: chain.Preprocessed, truth: NativeTruth, patient: Patient) -> di
     """Compare a preprocessed scan with what is known of it.
 
     Distances are native millimetres: means over the brain, and the 95th percentile of the whole way to the template.
+    ``painted`` is what the raw head holds of the patient's volume, ``ratio`` what preprocessing found of that.
     """
     brain = truth.t1w_brain
     points = np.argwhere(brain.data)[::97] @ brain.affine[:3, :3].T + brain.affine[:3, 3]
@@ -132,8 +133,10 @@ def judge(found: chain.Preprocessed, truth: NativeTruth, patient: Patient) -> di
         "jacobian_sd_found": float(log_found[inside].std()),
         "jacobian_sd_true": float(log_true[inside].std()),
     }
+    own = native_volumes(patient.anatomy, patient.lesions, patient.voxel_ml)
     for name, ml in truth.volumes_ml.items():
         row[f"{name}_ml"] = ml
+        row[f"{name}_painted"] = ml / own[name] if own[name] else float("nan")
         row[f"{name}_ratio"] = found.volumes_ml[name] / ml if ml else float("nan")
     return row
 
