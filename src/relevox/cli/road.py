@@ -8,7 +8,7 @@ from pathlib import Path
 from relevox.errors import SettingsError
 
 GB_PER_SCAN_WORKER = 3.0
-"""Memory that one preprocessing process may need."""
+"""Memory that one process may need that preprocesses or simulates raw scans."""
 
 
 def resolve(study: Path | None, preset_name: str | None, file: Path | None, ignore_derivatives: bool = False):
@@ -97,7 +97,7 @@ def participant_level(bids, study, settings, workers, participants=None, skip_ba
     """Preprocess every scan."""
     from relevox.stages import preprocess as stage
 
-    stage.run(bids, study, settings, _by_memory(workers), participants=participants, skip_bad=skip_bad)
+    stage.run(bids, study, settings, by_memory(workers), participants=participants, skip_bad=skip_bad)
 
 
 def group_level(bids, study, settings, workers, before_report=None, tensorboard=False) -> None:
@@ -122,8 +122,8 @@ def local(workers: int) -> int:
     return workers or cores()
 
 
-def _by_memory(workers: int) -> int:
-    """As many preprocessing processes as cores, but no more than memory holds."""
+def by_memory(workers: int) -> int:
+    """Return how many processes for whole heads at 1 mm: as asked, or one a core, but no more than memory holds."""
     import os
 
     if workers:

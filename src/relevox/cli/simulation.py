@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from relevox.cli.options import Seed, Workers
-from relevox.cli.road import held, local, resolve
+from relevox.cli.road import by_memory, held, local, resolve
 from relevox.errors import SettingsError
 
 
@@ -54,7 +54,8 @@ def simulate(
 
     if weight:
         changes["weights"] = dict(_weight(text) for text in weight)
-    stage.run(bids, phantom_preset(preset, **changes), seed, local(workers))
+    phantom = phantom_preset(preset, **changes)
+    stage.run(bids, phantom, seed, by_memory(workers) if phantom.native_heads else local(workers))
     print(bids)
 
 

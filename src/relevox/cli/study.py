@@ -26,6 +26,7 @@ from relevox.cli.options import (
 from relevox.cli.road import (
     again,
     at,
+    by_memory,
     check_scores,
     group_level,
     held,
@@ -48,7 +49,7 @@ def demo(out: Study, workers: Workers = 0, seed: Seed = 0) -> None:
     bids, study = out / "bids", out / "study"
     settings = preset("demo").model_copy(update={"seed": seed})
     with held(study, settings):
-        simulate.run(bids, phantom_preset("demo"), seed, local(workers))
+        simulate.run(bids, phantom_preset("demo"), seed, by_memory(workers))
         participant_level(bids, study, settings, workers)
         group_level(
             bids,
